@@ -1,0 +1,1 @@
+"""Look at the person a language model is being."""

@@ -1,0 +1,1 @@
+"""What was seen: plans, immutable shards and the store of residual-stream rows."""

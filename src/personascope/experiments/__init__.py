@@ -1,0 +1,1 @@
+"""One file, one study: each composes the rooms into one readable experiment."""

@@ -1,0 +1,1 @@
+"""What is asked: items, tasks, personas, pair designs."""

@@ -1,0 +1,1 @@
+"""What it says: Likert and choice read-outs, scales, utilities, paired statistics."""

@@ -1,0 +1,1 @@
+"""Who answers: loading and the hook engine."""

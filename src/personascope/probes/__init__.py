@@ -1,0 +1,1 @@
+"""Where it is written: ridge and logistic probes, folds, controls, transfer, geometry."""

@@ -1,0 +1,1 @@
+"""What we show: figures, tables, the HTML page."""

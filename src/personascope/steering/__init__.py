@@ -1,0 +1,1 @@
+"""Does it cause it: interventions and coefficient sweeps."""
