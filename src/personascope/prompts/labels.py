@@ -56,12 +56,15 @@ def resolve_options(tokenizer: Any, context: str, labels: Sequence[str]) -> Opti
 
 
 def _next_token(tokenizer: Any, context: str, before: list[int], label: str) -> int:
-    after = tokenizer(context + label, add_special_tokens=False)["input_ids"]
+    """The token that continues `context` with the label, written as a writer would: after a space in running text."""
+    runs_on = context[-1:].isascii() and (context[-1:].isalnum() or context[-1:] in ".,:;!?)")
+    written = f" {label}" if runs_on else label
+    after = tokenizer(context + written, add_special_tokens=False)["input_ids"]
     if after[: len(before)] != before or len(after) != len(before) + 1:
         pieces = [tokenizer.decode([token]) for token in after[max(0, len(before) - 2) :]]
         raise LabelError(
             f"Label {label!r} is not one token after {context[-30:]!r}.",
-            f"There the tokenizer reads {pieces}.",
+            f"{(context + written)[-30:]!r} is read as ... {pieces}.",
             "Change the template's answer prefix (with or without a final space) or use single-character labels.",
         )
     return int(after[-1])

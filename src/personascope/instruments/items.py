@@ -1,0 +1,144 @@
+"""Item banks: statements with facet, domain and key, from the built-in bank or a user's file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import polars as pl
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from personascope.errors import DataError, FileFormatError, nearest
+from personascope.files import sha256_json
+from personascope.instruments.facets import DOMAIN_OF, DOMAINS, FACETS
+from personascope.instruments.records import load_records, require_unique
+
+BUILT_IN = Path(__file__).parent / "data" / "hexaco_items.csv"
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
+
+
+def _facet_name(value: object) -> object:
+    """Fold spellings such as 'Greed-Avoidance' or 'Social Boldness' to snake case."""
+    return re.sub(r"[\s-]+", "_", value.strip()).lower() if isinstance(value, str) else value
+
+
+def _key(value: object) -> object:
+    return int(value) if isinstance(value, str) and value.strip() in {"1", "+1", "-1"} else value
+
+
+class Item(BaseModel):
+    """One statement. `key` +1: agreeing shows the facet; -1: agreeing shows its opposite."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: Annotated[Text, Field(validation_alias=AliasChoices("id", "item_id"))]
+    facet: Annotated[str, BeforeValidator(_facet_name), StringConstraints(min_length=1)]
+    key: Annotated[Literal[1, -1], BeforeValidator(_key)]
+    text: Text
+    domain: str | None = None
+    source: str = "user"
+
+
+@dataclass(frozen=True)
+class ItemBank:
+    """Items in a fixed order, with the checks that scoring relies on already made."""
+
+    items: tuple[Item, ...]
+    name: str
+
+    @property
+    def facets(self) -> tuple[str, ...]:
+        """Facets in order of first appearance."""
+        return tuple(dict.fromkeys(item.facet for item in self.items))
+
+    def subset(self, facets: Iterable[str] | None = None, per_key: int | None = None) -> ItemBank:
+        """A shorter form: only `facets`, and the first `per_key` items of each key in every facet.
+
+        Raises:
+            DataError: a facet is not in the bank.
+        """
+        wanted = self.facets if facets is None else tuple(facets)
+        for facet in wanted:
+            if facet not in self.facets:
+                raise DataError(
+                    f"The bank {self.name!r} has no facet {facet!r}.{nearest(facet, self.facets)}",
+                    f"Its facets are {', '.join(self.facets)}.",
+                    "Correct the name.",
+                )
+        taken: Counter[tuple[str, int]] = Counter()
+        kept = []
+        for item in self.items:
+            taken[item.facet, item.key] += 1
+            if item.facet in wanted and (per_key is None or taken[item.facet, item.key] <= per_key):
+                kept.append(item)
+        return ItemBank(tuple(kept), self.name)
+
+    def warnings(self) -> list[str]:
+        """What a user should know before scoring: facets with one key only, or with unequal keys, by name."""
+        counts = Counter((item.facet, item.key) for item in self.items)
+        notes = []
+        for facet in self.facets:
+            plus, minus = counts[facet, 1], counts[facet, -1]
+            if not plus or not minus:
+                sign = "+" if plus else "-"
+                notes.append(
+                    f"facet {facet!r} has items of one key only ({plus + minus} keyed {sign}): "
+                    "trait and yea-saying cannot be told apart, its trait score will be empty"
+                )
+            elif plus != minus:
+                notes.append(f"facet {facet!r} is unbalanced: {plus} keyed +, {minus} keyed -")
+        return notes
+
+    def hash(self) -> str:
+        """Content hash over every item, in order."""
+        return sha256_json([item.model_dump() for item in self.items])
+
+    def frame(self) -> pl.DataFrame:
+        """Columns id, facet, domain, key, text, source."""
+        schema = {"id": pl.String, "facet": pl.String, "domain": pl.String, "key": pl.Int64, "text": pl.String}
+        rows = [item.model_dump() for item in self.items]
+        return pl.DataFrame(rows, schema=schema | {"source": pl.String})
+
+
+def load_items(path: Path | None = None) -> ItemBank:
+    """Load the built-in HEXACO bank (200 items, 25 facets, 4 items per key) or a file in the same format.
+
+    Args:
+        path: .csv, .jsonl, .json or .yaml with the fields id, facet, key and text; `domain` is filled in for HEXACO
+            facets, `item_id` is read as `id`, other fields are ignored.
+
+    Raises:
+        FileFormatError: with line number: malformed row, key not +1/-1, unknown facet, duplicate id or text.
+    """
+    source = BUILT_IN if path is None else path
+    records = load_records(source, Item)
+    require_unique(source, [(line, raw.id) for line, raw in records], "id")
+    require_unique(source, [(line, raw.text.casefold()) for line, raw in records], "text")
+    built_in = "personascope" if path is None else "user"
+    return ItemBank(tuple(_complete(source, line, raw, built_in) for line, raw in records), source.stem)
+
+
+def _complete(path: Path, line: int, raw: Item, source: str) -> Item:
+    """Fill in domain and source; an unknown facet is accepted only when the file itself says its domain."""
+    facet = _ALIASES.get(raw.facet, raw.facet)
+    if facet in DOMAIN_OF:
+        if raw.domain not in (None, DOMAIN_OF[facet]):
+            raise FileFormatError(
+                f"{path}, line {line}: facet {facet!r} belongs to domain {DOMAIN_OF[facet]}, not {raw.domain!r}.",
+                "The domain column contradicts the structure of HEXACO.",
+                "Correct the domain or leave it out.",
+            )
+        return Item(**{**raw.model_dump(), "facet": facet, "domain": DOMAIN_OF[facet], "source": source})
+    raise FileFormatError(
+        f"{path}, line {line}: unknown facet {raw.facet!r}.{nearest(raw.facet, FACETS)}",
+        f"Known facets: {', '.join(FACETS)}.",
+        "Correct the name. Domains are " + ", ".join(f"{key} {name}" for key, (name, _) in DOMAINS.items()) + ".",
+    )
+
+
+_ALIASES = {"forgiveness": "forgivingness"}

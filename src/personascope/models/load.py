@@ -1,0 +1,106 @@
+"""Load a model by alias, folder, GGUF file or hub name, and check it before anyone trusts a number."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from personascope.errors import ModelError, nearest
+from personascope.files import sha256_json, sha256_text
+from personascope.models.check import self_check
+from personascope.models.embedded import EMBEDDED, embedded_folder, gguf_folder, quiet_transformers
+from personascope.models.engine import HookEngine
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
+
+
+def load_model(
+    name: str,
+    *,
+    dtype: str = "float32",
+    device: str = "cpu",
+    revision: str | None = None,
+    chat_template: Path | None = None,
+    threads: int | None = None,
+) -> HookEngine:
+    """Load a causal language model and return the engine that runs it.
+
+    Args:
+        name: an embedded alias ("smollm2", "gemma3-270m"), a local folder, a .gguf file, or a hub name.
+        dtype: "float32", "bfloat16", "float16", or "auto" for the type of the stored weights.
+        device: torch device.
+        revision: hub revision.
+        chat_template: Jinja file that replaces the tokenizer's own chat template.
+        threads: CPU threads; None leaves torch's setting.
+
+    Raises:
+        ModelError: unknown name, unreadable or unsafe weights, or a model that fails the load-time check.
+    """
+    if dtype not in DTYPES:
+        raise ModelError(f"Unknown dtype {dtype!r}.{nearest(dtype, DTYPES)}", "", f"Use one of {', '.join(DTYPES)}.")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    source = _source(name)
+    model, tokenizer = _from_pretrained(name, source, dtype, revision)
+    if chat_template is not None:
+        tokenizer.chat_template = _read_template(chat_template)
+    identity = {
+        "revision": str(revision or getattr(model.config, "_commit_hash", None) or ""),
+        "weights": weights_hash(model),
+        "tokenizer": sha256_json(sorted(tokenizer.get_vocab().items())),
+        "chat_template": sha256_text(tokenizer.chat_template or ""),
+        "transformers": transformers.__version__,
+    }
+    engine = HookEngine(model.to(device), tokenizer, name=name, identity=identity)
+    self_check(engine)
+    return engine
+
+
+def weights_hash(model: Any) -> str:
+    """SHA-256 over every parameter's name, type, shape and bytes: the same for the same weights in any file layout."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _source(name: str) -> str:
+    if name in EMBEDDED:
+        return str(embedded_folder(name))
+    path = Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise ModelError(f"No GGUF file at {path}.", "", "Check the path.")
+        return str(gguf_folder(path))
+    return name
+
+
+def _from_pretrained(name: str, source: str, dtype: str, revision: str | None) -> tuple[Any, Any]:
+    try:
+        with quiet_transformers():
+            # safetensors only: pickled checkpoints can run code
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=DTYPES[dtype], revision=revision, use_safetensors=True
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        known = "" if Path(name).exists() else nearest(name, EMBEDDED)
+        raise ModelError(
+            f"Cannot load the model {name!r}.{known}",
+            " ".join(str(error).split())[:300],
+            "Use an embedded alias "
+            f"({', '.join(EMBEDDED)}), a folder with config.json and safetensors, a .gguf file, or a hub name.",
+        ) from error
+    return model, tokenizer
+
+
+def _read_template(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ModelError(f"Cannot read the chat template {path}.", str(error), "Give a Jinja text file.") from error

@@ -1,0 +1,134 @@
+"""The prefix tree: which runs of tokens several prompts share, so that each is computed once.
+
+Prompts are tokenised whole and share the longest common *token* prefix (tokenising a prefix by itself would break
+merges at the joint). A causal model computes the same keys and values for a shared prefix in every prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+MIN_SHARED_LENGTH = 4
+"""Shorter shared runs are recomputed: an extra step through the model costs more than a few tokens."""
+MIN_SAVED_TOKENS = 16
+"""A shared run must save at least this many tokens over all prompts that share it."""
+
+
+@dataclass
+class Segment:
+    """A run of tokens computed in one step: an inner node shared by several rows, or the rest of one row (a leaf).
+
+    Args:
+        tokens: the token ids.
+        start: position of the first of them in its prompts.
+        rows: indices of the prompts that pass through it.
+        parent: the segment before it, or None.
+    """
+
+    tokens: tuple[int, ...]
+    start: int
+    rows: tuple[int, ...]
+    parent: Segment | None
+    children: list[Segment] = field(default_factory=list)
+    slot: int = 0  # its row in the block of keys and values, set when that block is computed
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it ends a prompt."""
+        return not self.children
+
+    @property
+    def stop(self) -> int:
+        """Position after its last token."""
+        return self.start + len(self.tokens)
+
+
+def plan_tree(ids: Sequence[Sequence[int]], shareable: Sequence[int], *, split_leaves: bool = False) -> list[Segment]:
+    """Root segments of the prefix tree over all prompts.
+
+    Args:
+        ids: token ids of each prompt.
+        shareable: for each prompt how many of its first tokens may be shared; at most its length - 1, so that every
+            row keeps a leaf of its own, and at most the first steered token, as tokens after it differ by row.
+        split_leaves: give every leaf only the tokens from `shareable` on, so that a sweep repeats just these.
+
+    Returns:
+        Roots in token order. Every row lies in exactly one leaf, and the segments from the root to that leaf spell
+        its prompt.
+    """
+    roots: list[Segment] = []
+    # (rows that agree up to `start` and share one parent); an explicit stack, as prompts can nest deeply
+    order = tuple(sorted(range(len(ids)), key=lambda row: tuple(ids[row])))
+    stack: list[tuple[tuple[int, ...], int, Segment | None]] = [(order, 0, None)]
+    while stack:
+        rows, start, parent = stack.pop()
+        for group in _worthwhile_groups(ids, shareable, rows, start):
+            row = group[0]
+            stop = _agreement(ids, shareable, group, start) if len(group) > 1 else len(ids[row])
+            if split_leaves and len(group) == 1 and start < shareable[row]:
+                stop = shareable[row]
+            segment = Segment(tuple(ids[row][start:stop]), start, group, parent)
+            (parent.children if parent else roots).append(segment)
+            if stop < len(ids[row]):
+                stack.append((group, stop, segment))
+    return roots
+
+
+def _worthwhile_groups(
+    ids: Sequence[Sequence[int]], shareable: Sequence[int], rows: tuple[int, ...], start: int
+) -> list[tuple[int, ...]]:
+    """Split sorted rows that agree up to `start` into groups that share a worthwhile run, and single rows."""
+    groups: list[tuple[int, ...]] = []
+    stack = [rows]
+    while stack:
+        group = stack.pop()
+        if len(group) == 1:
+            groups.append(group)
+            continue
+        stop = _agreement(ids, shareable, group, start)
+        length = stop - start
+        if length >= MIN_SHARED_LENGTH and length * (len(group) - 1) >= MIN_SAVED_TOKENS:
+            groups.append(group)
+            continue
+        # not worth a step together: the rows part at `stop`, look for longer runs among those that go on alike
+        by_next: dict[int, list[int]] = {}
+        for row in group:
+            if shareable[row] > stop:
+                by_next.setdefault(ids[row][stop], []).append(row)
+            else:
+                groups.append((row,))
+        stack.extend(tuple(part) for part in by_next.values())
+    return groups
+
+
+def _agreement(ids: Sequence[Sequence[int]], shareable: Sequence[int], rows: tuple[int, ...], start: int) -> int:
+    """Length of the common prefix that all rows may share; rows are sorted, so first and last suffice for equality."""
+    first, last = ids[rows[0]], ids[rows[-1]]
+    limit = min(shareable[row] for row in rows)
+    stop = min(start, limit)
+    while stop < limit and first[stop] == last[stop]:
+        stop += 1
+    return stop
+
+
+def ancestry(segment: Segment) -> list[Segment]:
+    """The segments before it, root first."""
+    chain: list[Segment] = []
+    parent = segment.parent
+    while parent is not None:
+        chain.append(parent)
+        parent = parent.parent
+    return chain[::-1]
+
+
+def batches(segments: Sequence[Segment], token_budget: int) -> list[list[Segment]]:
+    """Length-sorted batches whose padded size stays within the budget (one segment at least)."""
+    ordered = sorted(segments, key=lambda segment: (len(segment.tokens), segment.rows[0]))
+    result: list[list[Segment]] = []
+    for segment in ordered:
+        if result and (len(result[-1]) + 1) * len(segment.tokens) <= token_budget:
+            result[-1].append(segment)
+        else:
+            result.append([segment])
+    return result

