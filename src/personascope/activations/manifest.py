@@ -1,0 +1,230 @@
+"""The folder's index: `plan.json` says what it is for, `manifest.jsonl` which shards were acknowledged.
+
+The truth is the valid shards. The manifest makes finding them cheap: one line per shard, each with a checksum of its
+own, appended and synced after the shard is in place. `reconcile` brings the two together after a crash.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from personascope.activations.plan import Plan
+from personascope.activations.publish import sweep_strays, write_once
+from personascope.activations.shard import Shard, ShardPlan, ShardRecord, shard_path
+from personascope.errors import FileFormatError, StoreError
+from personascope.files import canonical_json, fsync_folder, read_json, sha256_json
+
+MANIFEST, PLAN = "manifest.jsonl", "plan.json"
+_SHARD_NAME = re.compile(r"shard-([0-9]{5,})\.h5")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class PlanCard:
+    """What a folder's `plan.json` says: the plan's name, fields and key."""
+
+    name: str
+    fields: dict[str, str]
+    key: str
+
+
+@dataclass(frozen=True)
+class Reconciliation:
+    """What a folder held: valid shards by number; of these the adopted ones; what was thrown away and why."""
+
+    valid: dict[int, ShardRecord]
+    adopted: tuple[int, ...]
+    discarded: dict[int, str]
+    strays: tuple[str, ...]
+
+
+def append_record(folder: Path, record: ShardRecord) -> None:
+    """Acknowledge a shard: when this returns, its line will survive a crash.
+
+    Raises:
+        OSError: the disk is full or failing; at worst a torn line is left, which readers ignore.
+    """
+    body = dataclasses.asdict(record)
+    line = canonical_json({**body, "crc": _checksum(body)}).encode("ascii") + b"\n"
+    path = folder / MANIFEST
+    with path.open("a+b") as stream:
+        created = stream.seek(0, os.SEEK_END) == 0
+        if not created:
+            stream.seek(-1, os.SEEK_END)
+            # A torn last line must not swallow this one.
+            line = line if stream.read(1) == b"\n" else b"\n" + line
+        stream.write(line)
+        stream.flush()
+        os.fsync(stream.fileno())
+    if created:
+        fsync_folder(folder)
+
+
+def read_records(folder: Path) -> dict[int, ShardRecord]:
+    """Acknowledged shards by number; torn and damaged lines are left out, the last good line of a shard counts."""
+    try:
+        lines = (folder / MANIFEST).read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return {}
+    records = [record for record in map(_parse, lines) if record is not None]
+    return {record.shard: record for record in records}
+
+
+def read_plan_card(folder: Path) -> PlanCard:
+    """Read `plan.json`.
+
+    Raises:
+        StoreError: there is none, or it is damaged.
+    """
+    path = folder / PLAN
+    try:
+        card = read_json(path)
+        name, fields, key = card["name"], card["fields"], card["key"]
+        sound = all(isinstance(text, str) for text in (name, *fields, *fields.values())) and sha256_json(fields) == key
+    except FileNotFoundError as error:
+        raise StoreError(f"{folder} is not an activation store.", f"It has no {PLAN}.", "Check the path.") from error
+    except (FileFormatError, KeyError, TypeError, AttributeError, RecursionError, ValueError) as error:
+        raise _damaged_card(path, str(error)) from error
+    if not sound:
+        raise _damaged_card(path, "Its fields do not have the hash that was stored with them.")
+    return PlanCard(name, fields, key)
+
+
+def claim_folder(folder: Path, plan: Plan) -> None:
+    """Write `plan.json`, once; a folder that has one must have the same plan.
+
+    Raises:
+        StoreError: the folder belongs to another plan (each differing field is named), or `plan.json` is damaged.
+    """
+    card = {"name": plan.name, "fields": plan.fields(), "key": plan.key()}
+    path = folder / PLAN
+    if not path.exists():
+        write_once(path, json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False).encode("utf-8"))
+    found = read_plan_card(folder)
+    if found.key != plan.key():
+        raise StoreError(
+            f"{folder} holds another plan, {found.name!r}: {'; '.join(_differences(found.fields, plan.fields()))}.",
+            "Rows computed under different conditions are never mixed in one store.",
+            "Use a new folder for the changed plan, or restore the old condition.",
+        )
+
+
+def reconcile(folder: Path, plan: Plan) -> Reconciliation:
+    """Make folder and manifest agree on the valid shards; to be called under the run lock.
+
+    A valid shard that the manifest lacks is adopted, one that is not valid is deleted so that it is computed anew, and
+    temporaries of writers that are gone are deleted.
+
+    Raises:
+        StoreError: the folder or one of its shards belongs to another plan; nothing is deleted then.
+        OSError: a file cannot be read or deleted.
+    """
+    claim_folder(folder, plan)
+    acknowledged = read_records(folder)
+    valid: dict[int, ShardRecord] = {}
+    discarded: dict[int, str] = {}
+    for number in present_shards(folder):
+        _require_number(folder, number, plan)
+        try:
+            shard = Shard.open(shard_path(folder, number))
+        except StoreError as error:
+            discarded[number] = str(error)
+            continue
+        _require_same_plan(shard, plan)
+        try:
+            valid[number] = _examine(shard, plan.shard(number), acknowledged.get(number))
+        except StoreError as error:
+            discarded[number] = str(error)
+    strays = sweep_strays(folder)
+    for number, reason in discarded.items():
+        _log.warning("Discarding a shard, it will be computed anew. %s", reason)
+        shard_path(folder, number).unlink(missing_ok=True)
+    adopted = tuple(number for number, record in valid.items() if acknowledged.get(number) != record)
+    if adopted or discarded:
+        fsync_folder(folder)
+    for number in adopted:
+        append_record(folder, valid[number])
+    return Reconciliation(valid, adopted, discarded, strays)
+
+
+def present_shards(folder: Path) -> list[int]:
+    """Numbers of the shard files in a folder, ascending, valid or not."""
+    names = {path.name for path in folder.iterdir()}
+    numbers = sorted({int(match[1]) for match in map(_SHARD_NAME.fullmatch, names) if match})
+    return [number for number in numbers if shard_path(folder, number).name in names]
+
+
+def _require_number(folder: Path, number: int, plan: Plan) -> None:
+    if number >= len(plan.shards()):
+        raise StoreError(
+            f"{shard_path(folder, number)} is not of this plan, which has {len(plan.shards())} shards.",
+            "It was copied here from another store.",
+            "Move it away, or use a new folder.",
+        )
+
+
+def _require_same_plan(shard: Shard, plan: Plan) -> None:
+    """A whole shard of another plan is somebody's work: refused, not discarded."""
+    if shard.layout.plan_key != plan.key():
+        raise StoreError(
+            f"{shard.path} belongs to another plan (key {shard.layout.plan_key[:12]}..., here {plan.key()[:12]}...).",
+            f"It was copied here, or {PLAN} was removed from this folder.",
+            "Move it away, or use a new folder.",
+        )
+
+
+def _examine(shard: Shard, expected: ShardPlan, acknowledged: ShardRecord | None) -> ShardRecord:
+    record = shard.record()
+    if record != acknowledged:
+        shard.verify()
+    same_rows = np.array_equal(shard.read("row_index"), expected.row_index)
+    if record.shard != expected.shard or set(shard.layout.layers) != set(expected.layers) or not same_rows:
+        raise StoreError(
+            f"{shard.path} holds shard {record.shard} with layers {shard.layout.layers}, not what is planned here.",
+            "It was renamed or made by something else.",
+        )
+    return record
+
+
+def _parse(line: bytes) -> ShardRecord | None:
+    try:
+        entry: dict[str, Any] = json.loads(line)
+        record = ShardRecord(entry["shard"], entry["rows"], entry["sha256"])
+        body = dataclasses.asdict(record)
+        # Compared as written, so that not a bit of the line can differ.
+        whole = canonical_json({**body, "crc": _checksum(body)}).encode("ascii") == line
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return record if whole else None
+
+
+def _checksum(body: Mapping[str, object]) -> str:
+    return f"{zlib.crc32(canonical_json(body).encode('ascii')):08x}"
+
+
+def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> list[str]:
+    names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    return [f"{name} is {_short(old.get(name))} there and {_short(new.get(name))} now" for name in names]
+
+
+def _short(value: str | None) -> str:
+    if value is None:
+        return "(absent)"
+    return value if len(value) <= 48 else f"{value[:40]}...({len(value)} characters)"
+
+
+def _damaged_card(path: Path, cause: str) -> StoreError:
+    return StoreError(
+        f"{path} is damaged.", cause, "Delete it and run the same collection again: shards of the same plan are kept."
+    )

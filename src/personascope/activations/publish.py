@@ -1,0 +1,122 @@
+"""Write-once files: whole under their final name or not there at all, and never overwritten.
+
+A file is built under a temporary name that says who writes it, synced, and then *linked* to its final name. Linking
+fails where renaming would overwrite, so that of two writers the first wins, and a process killed at any instant leaves
+at most a temporary file, which the next run can tell from a living writer's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from personascope.errors import StoreError
+from personascope.files import TEMPORARY_PREFIX, fsync_folder
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TEMPORARY = re.compile(
+    re.escape(TEMPORARY_PREFIX) + r"(?P<host>[\w.]+)-(?P<boot>[0-9a-f]{8})-(?P<pid>[0-9]{1,9})-[0-9a-f]{8}\.[a-z0-9]+"
+)
+
+
+@contextlib.contextmanager
+def temporary_path(folder: Path, suffix: str) -> Iterator[Path]:
+    """Name a temporary file in `folder`, removed on leaving, after any error too; creating it is up to the caller."""
+    writer = f"{_host()}-{_boot_id()}-{os.getpid()}"
+    path = folder / f"{TEMPORARY_PREFIX}{writer}-{secrets.token_hex(4)}{suffix}"
+    try:
+        yield path
+    finally:
+        # A failed removal must not hide the error that led here; the next run sweeps what is left.
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def link_once(temporary: Path, target: Path) -> bool:
+    """Sync `temporary` and give it the name `target` too, durably; False if that name was already taken.
+
+    Raises:
+        OSError: the disk is full or failing, or the file system has no hard links.
+    """
+    with temporary.open("rb") as stream:
+        os.fsync(stream.fileno())
+    won = True
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        won = False
+    # Also for the loser: the winner may have been killed between its link and its sync.
+    fsync_folder(target.parent)
+    return won
+
+
+def write_once(target: Path, payload: bytes) -> bool:
+    """Make a small file appear whole at `target`; False, and nothing changed, if it was already there."""
+    with temporary_path(target.parent, target.suffix) as temporary:
+        with temporary.open("xb") as stream:
+            stream.write(payload)
+        return link_once(temporary, target)
+
+
+def sweep_strays(folder: Path) -> tuple[str, ...]:
+    """Delete the temporaries of writers that are gone and return their names.
+
+    To be called under the run lock, before this process writes: a temporary that bears this process's own id was then
+    left by a killed predecessor with the same id, as happens in containers.
+    """
+    strays = []
+    for path in sorted(folder.iterdir()):
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and _is_gone(match["host"], match["boot"], int(match["pid"])):
+            path.unlink(missing_ok=True)
+            strays.append(path.name)
+    return tuple(strays)
+
+
+@contextlib.contextmanager
+def disk_errors_explained(folder: Path, doing: str) -> Iterator[None]:
+    """Turn an operating system error into a StoreError that says what could not be done.
+
+    Raises:
+        StoreError: no space, no permission, no hard links, a failing disk.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: could not {doing}.",
+            str(error),
+            "Free space, mend the folder's permissions, or use a file system with hard links; then run again: "
+            "finished shards are kept.",
+        ) from error
+
+
+def _is_gone(host: str, boot: str, pid: int) -> bool:
+    if host != _host():
+        return False  # of another machine's processes nothing is known from here
+    if boot != _boot_id() or pid == os.getpid():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9_.]", "_", socket.gethostname())[:60] or "unknown"
+
+
+def _boot_id() -> str:
+    """First 8 hex digits of the running kernel's boot id; all zeros where the system has none."""
+    try:
+        return _BOOT_ID.read_text(encoding="ascii")[:8]
+    except OSError:
+        return "00000000"

@@ -1,0 +1,186 @@
+"""Turn instruments into plans of rows, and stored answers into tables: the part that every study shares."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from personascope.activations.plan import Plan, Row
+from personascope.activations.store import ActivationStore
+from personascope.experiments.recipe import ActivationsPart, Recipe
+from personascope.instruments.items import Item, ItemBank, load_items
+from personascope.instruments.pairs import d_regular_pairs
+from personascope.instruments.personas import Persona, load_personas, pick_personas
+from personascope.instruments.tasks import Task, TaskPool, load_tasks
+from personascope.measures.likert import item_answers, score_likert
+from personascope.models.engine import HookEngine
+from personascope.prompts.labels import resolve_options
+from personascope.prompts.prompt import Prompt
+from personascope.prompts.render import render
+from personascope.prompts.templates import CHOICE, ORDERS, TASK_ALONE, Template, likert_template
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a recipe asks: items and tasks, who answers them, and which tasks are compared."""
+
+    bank: ItemBank
+    respondents: tuple[Persona, ...]
+    pool: TaskPool
+    choosers: tuple[Persona, ...]
+    pairs: tuple[tuple[int, int], ...]
+
+
+def load_material(recipe: Recipe) -> Material:
+    """Load and cut down the instruments that a recipe names.
+
+    Raises:
+        FileFormatError, DataError: as the loaders of `instruments`.
+    """
+    bank = load_items(recipe.hexaco.items).subset(recipe.hexaco.facets, recipe.hexaco.per_key)
+    pool = load_tasks(recipe.preferences.tasks)
+    if recipe.preferences.per_topic is not None:
+        pool = pool.subset(recipe.preferences.per_topic)
+    personas = load_personas()
+    if recipe.personas is not None:
+        personas |= load_personas(recipe.personas)
+    return Material(
+        bank=bank,
+        respondents=tuple(pick_personas(personas, list(recipe.hexaco.personas))),
+        pool=pool,
+        choosers=tuple(pick_personas(personas, list(recipe.preferences.personas))),
+        pairs=tuple(d_regular_pairs(len(pool.tasks), recipe.preferences.degree, recipe.seed)),
+    )
+
+
+def item_prompt(engine: HookEngine, persona: Persona, item: Item, order: str) -> Prompt:
+    """One item under one persona and anchor order."""
+    phrasing = persona.phrasings[0]
+    slots = {"framing": phrasing.framing, "item": item.text}
+    return render(engine.tokenizer, likert_template(order), slots, system=phrasing.system)
+
+
+def choice_prompt(engine: HookEngine, persona: Persona, first: Task, second: Task) -> Prompt:
+    """A choice between two tasks, in this order."""
+    slots = {"task_a": first.text, "task_b": second.text}
+    return render(engine.tokenizer, CHOICE, slots, system=persona.phrasings[0].system)
+
+
+def hexaco_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> Plan:
+    """Every item under every persona in both anchor orders; rows carry persona, item, order."""
+    rows = tuple(
+        Row(
+            id=f"{persona.name}/{item.id}/{order}",
+            prompt=item_prompt(engine, persona, item, order),
+            meta={"persona": persona.name, "item": item.id, "order": order},
+        )
+        for persona in material.respondents
+        for order in ORDERS
+        for item in material.bank.items
+    )
+    return _plan("hexaco", engine, rows, kept, likert_template(ORDERS[0]), {"items": material.bank.hash()})
+
+
+def choice_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> Plan:
+    """Every pair in both orders under every persona; answers only, rows carry persona, first, second."""
+    tasks = material.pool.tasks
+    rows = tuple(
+        Row(
+            id=f"{persona.name}/{tasks[a].id}/{tasks[b].id}",
+            prompt=choice_prompt(engine, persona, tasks[a], tasks[b]),
+            meta={"persona": persona.name, "first": tasks[a].id, "second": tasks[b].id},
+        )
+        for persona in material.choosers
+        for i, j in material.pairs
+        for a, b in ((i, j), (j, i))
+    )
+    answers_only = kept.model_copy(update={"layers": (), "positions": ()})
+    return _plan("choices", engine, rows, answers_only, CHOICE, {"tasks": material.pool.hash()})
+
+
+def task_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> Plan:
+    """Every task alone under every persona; activations only, rows carry persona, task."""
+    rows = tuple(
+        Row(
+            id=f"{persona.name}/{task.id}",
+            prompt=render(engine.tokenizer, TASK_ALONE, {"item": task.text}, system=persona.phrasings[0].system),
+            meta={"persona": persona.name, "task": task.id},
+        )
+        for persona in material.choosers
+        for task in material.pool.tasks
+    )
+    return _plan("tasks", engine, rows, kept, TASK_ALONE, {"tasks": material.pool.hash()})
+
+
+def _plan(
+    name: str,
+    engine: HookEngine,
+    rows: tuple[Row, ...],
+    kept: ActivationsPart,
+    template: Template,
+    data: dict[str, str],
+) -> Plan:
+    options = None
+    if template.labels:
+        context = rows[0].prompt.text[-200:].splitlines()[-1]
+        options = resolve_options(engine.tokenizer, context, template.labels)
+    return Plan(
+        name=name,
+        rows=rows,
+        layers=tuple(range(engine.n_layers)) if kept.layers == "all" else kept.layers,
+        positions=kept.positions,
+        options=options,
+        context=engine.fingerprint() | {f"data:{key}": value for key, value in data.items()},
+        rows_per_shard=kept.rows_per_shard,
+    )
+
+
+def item_table(store: ActivationStore, bank: ItemBank) -> pl.DataFrame:
+    """Answers to items, both orders averaged: persona, item, agreement, order_bias, label_mass, and the item's own."""
+    rows = store.rows
+    answers = score_likert(
+        store.option_logprobs,
+        store.other_logmass,
+        n_options=store.option_logprobs.shape[1],
+        descending=(rows["order"] == "descending").to_numpy(),
+    )
+    by_order = rows.select("persona", "item", "order").with_columns(
+        agreement=pl.Series(answers.agreement), label_mass=pl.Series(answers.label_mass)
+    )
+    known = bank.frame().select(pl.col("id").alias("item"), "facet", "domain", "key", "text")
+    return item_answers(by_order).join(known, on="item", how="left", maintain_order="left")
+
+
+def answered_choices(store: ActivationStore) -> pl.DataFrame:
+    """Log-probabilities of every choice in both orders, as `measures.choices` takes them."""
+    return store.rows.select("persona", "first", "second").with_columns(
+        logprob_first=pl.Series(store.option_logprobs[:, 0].astype(np.float64)),
+        logprob_second=pl.Series(store.option_logprobs[:, 1].astype(np.float64)),
+        other_logmass=pl.Series(store.other_logmass.astype(np.float64)),
+    )
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """One persona's choices as arrays over comparisons, ready for `fit_utilities`."""
+
+    first: np.ndarray
+    second: np.ndarray
+    p_first: np.ndarray
+    weights: np.ndarray
+
+
+def comparisons(choices: pl.DataFrame, persona: str, tasks: Sequence[Task]) -> Comparisons:
+    """One persona's comparisons; the weight of each is the probability that any task was chosen."""
+    own = choices.filter(pl.col("persona") == persona)
+    number = {task.id: index for index, task in enumerate(tasks)}
+    first, second = np.exp(own["logprob_first"].to_numpy()), np.exp(own["logprob_second"].to_numpy())
+    return Comparisons(
+        first=np.array([number[task] for task in own["first"]]),
+        second=np.array([number[task] for task in own["second"]]),
+        p_first=first / (first + second),
+        weights=np.clip(first + second, 0.0, 1.0),
+    )

@@ -1,0 +1,389 @@
+import contextlib
+import errno
+import os
+import resource
+import shutil
+import stat
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from activation_fakes import FakeBackend, expected_layer, make_plan, names, snapshot, temporaries
+
+from personascope.activations import collect as collect_module
+from personascope.activations.collect import LOCK, collect, run_lock
+from personascope.activations.manifest import MANIFEST, read_records
+from personascope.activations.shard import shard_path
+from personascope.activations.store import ActivationStore
+from personascope.errors import ActivationError, StoreError
+
+CALLS = ("fsync", "link", "unlink", "rename", "replace")
+
+
+@pytest.fixture
+def reference(tmp_path, plan, backend):
+    """Files of an uninterrupted run."""
+    collect(plan, backend, tmp_path / "reference")
+    return snapshot(tmp_path / "reference")
+
+
+class KthCall:
+    """Lets the k-th system call of a kind fail, before or after it took effect; counts them all."""
+
+    def __init__(self, monkeypatch, k, error, after, forever):
+        self.k, self.error, self.after, self.forever, self.count = k, error, after, forever, 0
+        for name in CALLS:
+            monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
+
+    def wrap(self, call):
+        def counted(*args, **kwargs):
+            self.count += 1
+            hit = self.count == self.k
+            dead = self.forever and self.count > self.k
+            result = None if dead or (hit and not self.after) else call(*args, **kwargs)
+            if hit or dead:
+                raise self.error
+            return result
+
+        return counted
+
+
+class ProcessDied(BaseException):
+    """Stands for kill -9 inside one process: once raised, no further call takes effect."""
+
+
+def run_with_fault(plan, folder, k, error, after, forever):
+    """Collect with the fault; returns the number of calls made and the error that came out, if any."""
+    with pytest.MonkeyPatch.context() as patch:
+        fault = KthCall(patch, k, error, after, forever)
+        try:
+            collect(plan, FakeBackend(), folder)
+        except (ProcessDied, StoreError) as raised:
+            return fault.count, raised
+    return fault.count, None
+
+
+def test_a_collection_computes_each_row_once_and_fills_the_store(tmp_path, plan, backend):
+    store = collect(plan, backend, tmp_path / "new" / "store")
+    assert sorted(prompt.text for batch in backend.batches for prompt in batch) == sorted(
+        r.prompt.text for r in plan.rows
+    )
+    assert store.complete
+    assert np.array_equal(store.layer(2, "mean:item"), expected_layer(plan, backend, 2, "mean:item"))
+    assert names(store.folder) == sorted(
+        ["plan.json", MANIFEST, LOCK, "shard-00000.h5", "shard-00001.h5", "shard-00002.h5"]
+    )
+
+
+def test_a_complete_folder_does_not_run_the_backend(tmp_path, plan, backend):
+    collect(plan, backend, tmp_path)
+    before, again = snapshot(tmp_path), FakeBackend()
+    collect(plan, again, tmp_path)
+    assert again.batches == []
+    assert snapshot(tmp_path) == before
+
+
+def test_progress_is_cumulative_and_counts_what_was_there(tmp_path, plan, backend):
+    seen = []
+    collect(plan, backend, tmp_path, progress=lambda rows, tokens: seen.append((rows, tokens)))
+    tokens = [sum(len(plan.rows[index].prompt) for index in shard) for shard in plan.shards()]
+    assert seen == [(5, tokens[0]), (10, sum(tokens[:2])), (12, sum(tokens))]
+    shard_path(tmp_path, 0).unlink()
+    seen.clear()
+    collect(plan, FakeBackend(), tmp_path, progress=lambda rows, tokens: seen.append((rows, tokens)))
+    assert [rows for rows, _ in seen] == [5, 7, 12]
+    assert seen[-1] == (12, sum(tokens))
+
+
+@pytest.mark.parametrize("damage", ["delete", "truncate", "flip", "empty", "manifest", "both"])
+def test_whatever_is_damaged_is_computed_anew_and_nothing_else(tmp_path, plan, backend, reference, damage):
+    folder = tmp_path / "store"
+    collect(plan, backend, folder)
+    path = shard_path(folder, 1)
+    image = path.read_bytes()
+    if damage == "delete":
+        path.unlink()
+    elif damage == "truncate":
+        path.write_bytes(image[: len(image) // 2])
+    elif damage in ("flip", "both"):
+        path.write_bytes(image[:2500] + bytes([image[2500] ^ 4]) + image[2501:])
+    elif damage == "empty":
+        path.write_bytes(b"")
+    if damage in ("manifest", "both"):
+        (folder / MANIFEST).unlink()
+    again = FakeBackend()
+    collect(plan, again, folder)
+    assert len(again.batches) == (0 if damage == "manifest" else 1)
+    assert snapshot(folder) == reference
+    assert sorted(read_records(folder)) == [0, 1, 2]
+
+
+def test_one_sync_per_shard_one_per_manifest_line_and_one_for_the_plan(tmp_path, plan, backend, monkeypatch):
+    kinds, fsync = [], os.fsync
+
+    def counted(descriptor):
+        kinds.append("folder" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
+    collect(plan, backend, tmp_path)
+    shards = len(plan.shards())
+    assert kinds.count("file") == shards + shards + 1
+    # Each shard, the plan and the new manifest are names that must survive.
+    assert kinds.count("folder") == shards + 1 + 1
+    kinds.clear()
+    collect(plan, backend, tmp_path)
+    assert kinds == []
+
+
+def test_config_drift_is_refused_with_the_field(tmp_path, plan, backend):
+    collect(plan, backend, tmp_path)
+    changed = FakeBackend()
+    with pytest.raises(StoreError, match=r"layers is \[0,3,2\] there and \[0\] now"):
+        collect(make_plan(backend, layers=(0,)), changed, tmp_path)
+    assert changed.batches == []
+
+
+def test_a_plan_made_for_another_backend_is_refused(tmp_path, plan):
+    with pytest.raises(StoreError, match=r"dtype is 'torch\.float32' in the plan and 'torch\.bfloat16' in the backend"):
+        collect(plan, FakeBackend(dtype=torch.bfloat16), tmp_path / "store")
+    assert not (tmp_path / "store").exists()
+
+
+def test_nan_stops_the_collection_and_keeps_what_was_finished(tmp_path, plan, reference):
+    def poison(outputs):
+        if len(bad.batches) == 2:
+            outputs.residuals[0, 0, 0, 0] = torch.nan
+        return outputs
+
+    bad = FakeBackend(edit=poison)
+    with pytest.raises(ActivationError, match="1 of 5 rows"):
+        collect(plan, bad, tmp_path / "store")
+    assert sorted(read_records(tmp_path / "store")) == [0]
+    assert not temporaries(tmp_path / "store")
+    collect(plan, FakeBackend(), tmp_path / "store")
+    assert snapshot(tmp_path / "store") == reference
+
+
+def test_a_backend_of_another_width_is_refused(tmp_path, plan, backend):
+    backend.d_model, backend.edit = (
+        6,
+        lambda out: type(out)(out.residuals[..., :5], out.option_logprobs, out.other_logmass),
+    )
+    with pytest.raises(ActivationError, match=r"width 5 from 'fake', whose d_model is 6"):
+        collect(plan, backend, tmp_path)
+
+
+def test_an_interrupt_leaves_no_temporary_and_can_be_resumed(tmp_path, plan, reference, monkeypatch):
+    folder, link = tmp_path / "store", os.link
+
+    def interrupt(prompts):
+        if len(impatient.batches) == 2:
+            raise KeyboardInterrupt
+
+    impatient = FakeBackend(on_run=interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        collect(plan, impatient, folder)
+    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        collect(plan, FakeBackend(), folder)
+    assert not temporaries(folder)
+    monkeypatch.setattr(os, "link", link)
+    collect(plan, FakeBackend(), folder)
+    assert snapshot(folder) == reference
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_dying_at_any_system_call_loses_nothing_acknowledged(tmp_path, plan, reference, after):
+    k, died = 0, True
+    while died:
+        k += 1
+        folder = tmp_path / f"store{k}"
+        _, died = run_with_fault(plan, folder, k, ProcessDied(), after, forever=True)
+        acknowledged = {number: shard_path(folder, number).stat().st_ino for number in read_records(folder)}
+        survivor = FakeBackend()
+        collect(plan, survivor, folder)
+        assert snapshot(folder) == reference, k
+        assert not temporaries(folder)
+        assert {number: shard_path(folder, number).stat().st_ino for number in acknowledged} == acknowledged
+        assert len(survivor.batches) <= len(plan.shards()) - len(acknowledged)
+    assert k > 4 * len(plan.shards())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_dying_twice_in_a_row_loses_nothing_acknowledged(tmp_path, backend, after):
+    plan = make_plan(backend, rows_per_shard=6)
+    collect(plan, backend, tmp_path / "reference")
+    reference = snapshot(tmp_path / "reference")
+    calls, _ = run_with_fault(plan, tmp_path / "count", 0, None, after, forever=False)
+    for first in range(1, calls + 1):
+        second, died = 0, True
+        while died:
+            second += 1
+            folder = tmp_path / f"store{first}-{second}"
+            run_with_fault(plan, folder, first, ProcessDied(), after, forever=True)
+            _, died = run_with_fault(plan, folder, second, ProcessDied(), after, forever=True)
+            collect(plan, FakeBackend(), folder)
+            assert snapshot(folder) == reference, (first, second)
+            assert not temporaries(folder)
+            shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
+def test_a_failing_system_call_is_a_clear_error_that_can_be_resumed(tmp_path, plan, reference, code):
+    calls, _ = run_with_fault(plan, tmp_path / "count", 0, None, after=False, forever=False)
+    stopped = 0
+    for k in range(1, calls + 1):
+        folder = tmp_path / f"store{k}"
+        _, raised = run_with_fault(plan, folder, k, OSError(code, os.strerror(code)), after=False, forever=False)
+        if raised:
+            stopped += 1
+            assert isinstance(raised, StoreError)
+            assert raised.__cause__.errno == code
+            assert os.strerror(code) in str(raised)
+            assert not temporaries(folder)
+        collect(plan, FakeBackend(), folder)
+        assert snapshot(folder) == reference, k
+        assert not temporaries(folder)
+    removals = 1 + len(plan.shards())  # a temporary that cannot be removed is no reason to stop
+    assert stopped == calls - removals
+
+
+def test_a_full_disk_leaves_no_temporary_and_resumes_when_there_is_space(tmp_path, plan, reference):
+    folder = tmp_path / "store"
+    size = len(reference["shard-00000.h5"])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 100, hard))
+    try:
+        with pytest.raises(StoreError, match="could not publish shard 0") as caught:
+            collect(plan, FakeBackend(), folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.__cause__.errno == errno.EFBIG
+    assert not temporaries(folder)
+    assert not list(folder.glob("*.h5"))
+    collect(plan, FakeBackend(), folder)
+    assert snapshot(folder) == reference
+
+
+@contextlib.contextmanager
+def as_nobody():
+    """Give up root for a while: root may write anywhere."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_an_unwritable_folder_is_a_clear_error(plan, backend):
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o555)
+        with as_nobody(), pytest.raises(StoreError, match=r"could not open the lock file(.|\n)*Permission denied"):
+            collect(plan, backend, Path(name))
+        with as_nobody(), pytest.raises(StoreError, match=r"could not make the folder(.|\n)*Permission denied"):
+            collect(plan, backend, Path(name) / "inner")
+        Path(name).chmod(0o755)
+    assert backend.batches == []
+
+
+def test_a_file_where_the_folder_should_be_is_a_clear_error(tmp_path, plan, backend):
+    (tmp_path / "store").write_text("a file")
+    with pytest.raises(StoreError, match="could not make the folder"):
+        collect(plan, backend, tmp_path / "store")
+
+
+def test_a_shard_that_cannot_be_read_is_not_thrown_away(tmp_path, plan, backend):
+    collect(plan, backend, tmp_path)
+    shard_path(tmp_path, 1).unlink()
+    shard_path(tmp_path, 1).mkdir()
+    with pytest.raises(StoreError, match="could not check what is there"):
+        collect(plan, backend, tmp_path)
+
+
+def test_a_file_system_without_hard_links_is_a_clear_error(tmp_path, plan, backend, monkeypatch):
+    def refused(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refused)
+    with pytest.raises(StoreError) as caught:
+        collect(plan, backend, tmp_path)
+    assert "hard links" in caught.value.fix
+    assert not temporaries(tmp_path)
+
+
+def test_a_second_collector_is_refused_and_told_who_holds_the_folder(tmp_path, plan, reference):
+    second = FakeBackend()
+
+    def collect_meanwhile(prompts):
+        with pytest.raises(StoreError, match=rf"being filled by another process(.|\n)*{os.getpid()}"):
+            collect(plan, second, tmp_path / "store")
+
+    first = FakeBackend(on_run=collect_meanwhile)
+    collect(plan, first, tmp_path / "store")
+    assert len(first.batches) == 3
+    assert second.batches == []
+    assert snapshot(tmp_path / "store") == reference
+
+
+def test_the_lock_is_free_again_after_an_error(tmp_path):
+    with pytest.raises(RuntimeError), run_lock(tmp_path):
+        raise RuntimeError
+    with run_lock(tmp_path):
+        pass
+
+
+def test_two_collectors_without_a_lock_publish_each_shard_once(tmp_path, plan, reference, monkeypatch):
+    monkeypatch.setattr(collect_module, "run_lock", lambda folder: contextlib.nullcontext())
+    folder = tmp_path / "store"
+    inodes = {}
+
+    def collect_meanwhile(prompts):
+        if len(first.batches) == 1:
+            collect(plan, FakeBackend(), folder)
+            inodes.update({path.name: path.stat().st_ino for path in folder.glob("*.h5")})
+
+    first = FakeBackend(on_run=collect_meanwhile)
+    store = collect(plan, first, folder)
+    assert len(first.batches) == 3
+    assert snapshot(folder) == reference
+    assert {path.name: path.stat().st_ino for path in folder.glob("*.h5")} == inodes
+    assert store.layer(0, "answer").shape == (12, 6)
+
+
+def test_of_two_machines_with_other_rounding_the_first_wins_and_the_store_is_whole(
+    tmp_path, plan, backend, monkeypatch
+):
+    monkeypatch.setattr(collect_module, "run_lock", lambda folder: contextlib.nullcontext())
+    other = FakeBackend(edit=lambda out: type(out)(out.residuals + 1e-6, out.option_logprobs, out.other_logmass))
+
+    def collect_meanwhile(prompts):
+        if len(backend.batches) == 1:
+            collect(plan, other, tmp_path)
+
+    backend.on_run = collect_meanwhile
+    store = collect(plan, backend, tmp_path)
+    expected = expected_layer(plan, backend, 0, "answer") + np.float32(1e-6)
+    assert np.array_equal(store.layer(0, "answer"), expected)
+
+
+def test_a_file_system_without_locks_is_no_obstacle(tmp_path, plan, backend, monkeypatch, caplog):
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(collect_module.fcntl, "flock", unsupported)
+    assert collect(plan, backend, tmp_path).complete
+    assert "has no locks" in caplog.text
+
+
+def test_collecting_returns_the_same_view_as_opening(tmp_path, plan, backend):
+    store = collect(plan, backend, tmp_path)
+    again = ActivationStore.open(tmp_path)
+    assert np.array_equal(store.layer(0, "answer"), again.layer(0, "answer"))
+    assert store.rows.equals(again.rows)

@@ -1,0 +1,248 @@
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from activation_fakes import FakeBackend, make_plan, snapshot
+
+from personascope.activations.collect import collect
+from personascope.activations.layout import read_layout
+from personascope.activations.manifest import (
+    MANIFEST,
+    PLAN,
+    append_record,
+    claim_folder,
+    present_shards,
+    read_plan_card,
+    read_records,
+    reconcile,
+)
+from personascope.activations.shard import ShardRecord, shard_path
+from personascope.errors import StoreError
+
+RECORDS = [ShardRecord(number, 5, f"{number:064x}") for number in range(3)]
+
+
+@pytest.fixture
+def filled(tmp_path, plan, backend):
+    """Folder of a complete store of three shards."""
+    collect(plan, backend, tmp_path / "store")
+    return tmp_path / "store"
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    for record in RECORDS:
+        append_record(tmp_path, record)
+    return tmp_path / MANIFEST
+
+
+def flip(path, place, bit=0):
+    image = bytearray(path.read_bytes())
+    image[place] ^= 1 << bit
+    path.write_bytes(image)
+
+
+def payload_place(path, name="residuals/003"):
+    return read_layout(path).blocks[name].offset + 3
+
+
+def test_records_are_read_back(manifest):
+    assert read_records(manifest.parent) == dict(enumerate(RECORDS))
+
+
+def test_no_manifest_means_no_records(tmp_path):
+    assert read_records(tmp_path) == {}
+
+
+def test_every_flipped_bit_of_the_manifest_loses_only_its_line(manifest):
+    image = manifest.read_bytes()
+    for place in range(len(image)):
+        for bit in range(8):
+            flip(manifest, place, bit)
+            found = read_records(manifest.parent)
+            # A damaged line end spoils the two lines it parted.
+            assert len(RECORDS) - 2 <= len(found) < len(RECORDS) or place == len(image) - 1
+            assert all(found[number] == RECORDS[number] for number in found)
+            manifest.write_bytes(image)
+
+
+def test_a_torn_last_line_is_ignored_and_does_not_swallow_the_next(manifest):
+    image = manifest.read_bytes()
+    last_line = image.rstrip(b"\n").rfind(b"\n") + 1
+    for length in range(last_line, len(image) - 1):
+        manifest.write_bytes(image[:length])
+        assert sorted(read_records(manifest.parent)) == [0, 1]
+        append_record(manifest.parent, ShardRecord(7, 1, "a" * 64))
+        assert sorted(read_records(manifest.parent)) == [0, 1, 7]
+
+
+def test_of_two_lines_for_a_shard_the_last_counts(manifest):
+    newer = ShardRecord(1, 5, "b" * 64)
+    append_record(manifest.parent, newer)
+    assert read_records(manifest.parent)[1] == newer
+
+
+@pytest.mark.parametrize("line", [b"[]", b"null", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"shard":1}', b"9" * 10_000])
+def test_lines_that_are_no_records_are_ignored(manifest, line):
+    manifest.write_bytes(line + b"\n" + manifest.read_bytes())
+    assert len(read_records(manifest.parent)) == 3
+
+
+def test_the_plan_card_says_what_the_folder_is_for(filled, plan):
+    card = json.loads((filled / PLAN).read_text())
+    assert card == {"key": plan.key(), "fields": plan.fields(), "name": "fake plan"}
+
+
+def test_every_flipped_bit_of_key_and_fields_in_the_plan_card_is_detected(filled):
+    path = filled / PLAN
+    image = path.read_bytes()
+    card = read_plan_card(filled)
+    for place in range(len(image)):
+        flip(path, place, place % 8)
+        try:
+            found = read_plan_card(filled)
+        except StoreError:
+            pass
+        else:  # only the display name and white space are outside of the hash
+            assert (found.fields, found.key) == (card.fields, card.key)
+        path.write_bytes(image)
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"key": 1, "fields": 2, "name": 3}', "[" * 100_000, "\x00"])
+def test_a_damaged_plan_card_is_refused(filled, plan, text):
+    (filled / PLAN).write_text(text)
+    with pytest.raises(StoreError, match="is damaged"):
+        reconcile(filled, plan)
+
+
+def test_a_lost_plan_card_is_written_again_and_the_shards_are_kept(filled, plan):
+    before = snapshot(filled)
+    (filled / PLAN).unlink()
+    assert sorted(reconcile(filled, plan).valid) == [0, 1, 2]
+    assert snapshot(filled) == before
+
+
+def test_another_plan_is_refused_with_each_differing_field_and_both_values(filled, backend):
+    context = {**backend.fingerprint(), "dtype": "torch.bfloat16", "items": "c" * 64}
+    other = make_plan(FakeBackend(), layers=(0, 3), context=context)
+    before = snapshot(filled)
+    with pytest.raises(StoreError) as caught:
+        claim_folder(filled, other)
+    message = str(caught.value)
+    assert "layers is [0,3,2] there and [0,3] now" in message
+    assert "dtype is torch.float32 there and torch.bfloat16 now" in message
+    assert f"items is {'a' * 40}...(64 characters) there" in message
+    assert "positions" not in message
+    assert snapshot(filled) == before
+
+
+def test_a_field_that_one_side_lacks_is_called_absent(filled, backend):
+    with pytest.raises(StoreError, match=r"items is a+\.\.\.\(64 characters\) there and \(absent\) now"):
+        claim_folder(filled, make_plan(backend, context=backend.fingerprint()))
+
+
+def test_a_plan_with_another_name_only_is_the_same_plan(filled, backend):
+    claim_folder(filled, make_plan(backend, name="renamed"))
+
+
+def test_a_sound_folder_is_left_as_it_is(filled, plan):
+    before = {path.name: path.read_bytes() for path in filled.iterdir()}
+    found = reconcile(filled, plan)
+    assert (sorted(found.valid), found.adopted, found.discarded, found.strays) == ([0, 1, 2], (), {}, ())
+    assert {path.name: path.read_bytes() for path in filled.iterdir()} == before
+
+
+def test_a_valid_shard_that_the_manifest_lacks_is_adopted(filled, plan):
+    records = read_records(filled)
+    lines = (filled / MANIFEST).read_bytes().splitlines(keepends=True)
+    (filled / MANIFEST).write_bytes(lines[0] + lines[2])
+    assert reconcile(filled, plan).adopted == (1,)
+    assert read_records(filled) == records
+
+
+def test_without_a_manifest_every_valid_shard_is_adopted(filled, plan):
+    records = read_records(filled)
+    (filled / MANIFEST).unlink()
+    assert reconcile(filled, plan).adopted == (0, 1, 2)
+    assert read_records(filled) == records
+
+
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_a_shard_with_a_flipped_bit_is_discarded_with_a_word(filled, plan, acknowledged, caplog):
+    if not acknowledged:
+        (filled / MANIFEST).unlink()
+    flip(shard_path(filled, 1), payload_place(shard_path(filled, 1)))
+    with caplog.at_level(logging.WARNING):
+        found = reconcile(filled, plan)
+    assert sorted(found.valid) == [0, 2]
+    assert "'residuals/003' is not what was written" in found.discarded[1]
+    assert "shard-00001.h5" in caplog.text
+    assert not shard_path(filled, 1).exists()
+
+
+def test_a_truncated_shard_is_discarded(filled, plan):
+    image = shard_path(filled, 0).read_bytes()
+    for length in (0, 1, 512, len(image) - 1):
+        shard_path(filled, 0).write_bytes(image[:length])
+        assert sorted(reconcile(filled, plan).discarded) == [0]
+        assert present_shards(filled) == [1, 2]
+
+
+def test_a_link_in_a_shards_place_is_removed_without_touching_its_target(filled, plan, tmp_path):
+    target = tmp_path / "elsewhere.h5"
+    shutil.move(shard_path(filled, 0), target)
+    before = target.read_bytes()
+    shard_path(filled, 0).symlink_to(target)
+    assert sorted(reconcile(filled, plan).discarded) == [0]
+    assert target.read_bytes() == before
+
+
+def test_a_renamed_shard_is_discarded(filled, plan):
+    shutil.copy(shard_path(filled, 0), shard_path(filled, 1))
+    found = reconcile(filled, plan)
+    assert sorted(found.discarded) == [1]
+    assert "holds shard 0" in found.discarded[1]
+
+
+def test_a_whole_shard_of_another_plan_is_refused_and_nothing_is_deleted(filled, backend, tmp_path):
+    (filled / PLAN).unlink()
+    shard_path(filled, 2).write_bytes(b"damaged")
+    other = make_plan(backend, layers=(0,))
+    with pytest.raises(StoreError, match=r"shard-00000\.h5 belongs to another plan"):
+        reconcile(filled, other)
+    assert present_shards(filled) == [0, 1, 2]
+
+
+def test_a_shard_beyond_the_plan_is_refused(filled, plan):
+    shutil.copy(shard_path(filled, 0), shard_path(filled, 3))
+    with pytest.raises(StoreError, match="plan, which has 3 shards"):
+        reconcile(filled, plan)
+
+
+def test_only_the_shards_own_names_count(filled):
+    for name in ("shard-1.h5", "shard-0000003.h5", "shard-00004.h5.bak", "xshard-00005.h5"):
+        (filled / name).write_bytes(b"")
+    assert present_shards(filled) == [0, 1, 2]
+
+
+def test_a_plan_card_is_written_once_even_by_two_writers(tmp_path, plan, backend):
+    claim_folder(tmp_path, plan)
+    inode = (tmp_path / PLAN).stat().st_ino
+    claim_folder(tmp_path, plan)
+    assert (tmp_path / PLAN).stat().st_ino == inode
+
+
+def test_a_changed_row_order_in_a_shard_is_not_this_plans(filled, plan, monkeypatch):
+    """A shard with the right key that holds other rows can only be a forgery or a bug: it is not trusted."""
+    original = plan.shard(0)
+    turned = np.array(original.row_index[::-1])
+    monkeypatch.setattr(type(plan), "shard", lambda self, number: _with_index(original, turned))
+    assert 0 in reconcile(filled, plan).discarded
+
+
+def _with_index(shard_plan, row_index):
+    import dataclasses
+
+    return dataclasses.replace(shard_plan, row_index=row_index)

@@ -1,0 +1,172 @@
+import dataclasses
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from activation_fakes import FakeBackend, make_plan, names, residual, temporaries
+
+from personascope.activations.layout import layer_name
+from personascope.activations.shard import Shard, shard_path, write_shard
+from personascope.errors import ActivationError, StoreError
+from personascope.files import sha256_file
+from personascope.models.backend import Outputs
+
+
+def outputs_of(plan, backend, number=0):
+    prompts = [plan.rows[index].prompt for index in plan.shards()[number]]
+    return backend.run(prompts, layers=plan.layers, positions=plan.positions, options=plan.options)
+
+
+def with_value(outputs, field, place, value):
+    tensor = getattr(outputs, field).clone()
+    tensor[place] = value
+    return dataclasses.replace(outputs, **{field: tensor})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_shard_returns_the_bits_that_were_written(tmp_path, dtype):
+    backend = FakeBackend(dtype=dtype)
+    plan = make_plan(backend)
+    outputs = outputs_of(plan, backend)
+    write_shard(tmp_path, plan.shard(0), outputs)
+    shard = Shard.open(shard_path(tmp_path, 0))
+    for number, layer in enumerate(plan.layers):
+        for place in range(len(plan.positions)):
+            read = shard.residuals(layer, place)
+            assert read.dtype == np.float32
+            assert np.array_equal(read, outputs.residuals[:, number, place].float().numpy())
+    bits = torch.int32 if dtype == torch.float32 else torch.int16
+    stored = shard.read(layer_name(plan.layers[1]))
+    assert np.array_equal(
+        stored.view(np.int32 if bits == torch.int32 else np.int16),
+        outputs.residuals[:, 1].contiguous().view(bits).numpy(),
+    )
+    assert np.array_equal(shard.read("option_logprobs"), outputs.option_logprobs.numpy())
+    assert np.array_equal(shard.read("other_logmass"), outputs.other_logmass.numpy())
+
+
+def test_bfloat16_beyond_the_range_of_float16_is_kept(tmp_path):
+    backend = FakeBackend(
+        dtype=torch.bfloat16, edit=lambda out: dataclasses.replace(out, residuals=out.residuals * 1e6)
+    )
+    plan = make_plan(backend)
+    write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    first = plan.rows[plan.shards()[0][0]].prompt
+    expected = (residual(first, plan.layers[0], "answer", backend.d_model).bfloat16() * 1e6).float().numpy()
+    assert np.array_equal(Shard.open(shard_path(tmp_path, 0)).residuals(plan.layers[0], 0)[0], expected)
+
+
+def test_plain_h5py_reads_a_shard_without_this_package(tmp_path, plan, backend):
+    outputs = outputs_of(plan, backend)
+    write_shard(tmp_path, plan.shard(0), outputs)
+    with h5py.File(shard_path(tmp_path, 0)) as file:
+        assert file["residuals/003"].chunks is None
+        assert np.array_equal(file["residuals/003"][:], outputs.residuals[:, 1].numpy())
+        assert file["residuals/003"].attrs["dtype"] == b"float32"
+        assert file["row_index"][:].tolist() == list(plan.shards()[0])
+        assert file.attrs["plan_key"].decode() == plan.key()
+
+
+def test_the_payload_is_what_the_summary_foretold(tmp_path, plan, backend):
+    sizes = []
+    for number in range(len(plan.shards())):
+        write_shard(tmp_path, plan.shard(number), outputs_of(plan, backend, number))
+        layout = Shard.open(shard_path(tmp_path, number)).layout
+        sizes.append(sum(block.size for block in layout.blocks.values()))
+    assert sum(sizes) == plan.summary(backend.d_model, bytes_per_value=4).bytes
+
+
+def test_the_same_rows_make_the_same_file(tmp_path, plan, backend):
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        folder.mkdir()
+    records = [write_shard(folder, plan.shard(1), outputs_of(plan, backend, 1)) for folder in folders]
+    assert records[0] == records[1]
+    assert records[0].sha256 == sha256_file(shard_path(folders[1], 1))
+
+
+def test_without_options_all_mass_lies_outside(tmp_path, backend):
+    unset = FakeBackend(edit=lambda out: dataclasses.replace(out, other_logmass=torch.full((5,), torch.nan)))
+    plan = make_plan(backend, options=None)
+    write_shard(tmp_path, plan.shard(0), outputs_of(plan, unset))
+    shard = Shard.open(shard_path(tmp_path, 0))
+    assert shard.read("option_logprobs").shape == (5, 0)
+    assert shard.read("other_logmass").tolist() == [0.0] * 5
+
+
+def test_the_first_writer_wins(tmp_path, plan, backend):
+    first = write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    before = (shard_path(tmp_path, 0).read_bytes(), shard_path(tmp_path, 0).stat().st_ino)
+    late = with_value(outputs_of(plan, backend), "residuals", (0, 0, 0, 0), 7.0)
+    assert write_shard(tmp_path, plan.shard(0), late) == first
+    assert before == (shard_path(tmp_path, 0).read_bytes(), shard_path(tmp_path, 0).stat().st_ino)
+    assert names(tmp_path) == ["shard-00000.h5"]
+
+
+def test_a_late_writer_does_not_acknowledge_a_damaged_or_foreign_shard(tmp_path, plan, backend):
+    shard_path(tmp_path, 0).write_bytes(b"half a shard")
+    with pytest.raises(StoreError, match="refused as a shard"):
+        write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    shard_path(tmp_path, 0).unlink()
+    write_shard(
+        tmp_path,
+        make_plan(backend, rows_per_shard=6).shard(0),
+        outputs_of(make_plan(backend, rows_per_shard=6), backend),
+    )
+    with pytest.raises(StoreError, match="another plan"):
+        write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    assert not temporaries(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_nan_and_infinity_are_refused_by_row_layer_and_position(tmp_path, plan, backend, value):
+    outputs = with_value(outputs_of(plan, backend), "residuals", (3, 1, 1, 2), value)
+    outputs = with_value(outputs, "residuals", (4, 0, 0, 0), value)
+    row = plan.rows[plan.shards()[0][3]].id
+    with pytest.raises(ActivationError, match=f"2 of 5 rows .* row '{row}' at layer 3, position 'mean:item'"):
+        write_shard(tmp_path, plan.shard(0), outputs)
+    assert names(tmp_path) == []
+
+
+def test_the_first_wrong_place_in_a_row_is_named(tmp_path, plan, backend):
+    outputs = with_value(outputs_of(plan, backend), "residuals", (1, 2, 1, 0), torch.nan)
+    outputs = with_value(outputs, "residuals", (1, 1, 0, 5), torch.nan)
+    with pytest.raises(ActivationError, match="layer 3, position 'answer'"):
+        write_shard(tmp_path, plan.shard(0), outputs)
+
+
+@pytest.mark.parametrize(("field", "place"), [("option_logprobs", (2, 1)), ("other_logmass", (2,))])
+def test_nan_in_an_answer_is_refused(tmp_path, plan, backend, field, place):
+    row = plan.rows[plan.shards()[0][2]].id
+    with pytest.raises(ActivationError, match=f"1 of 5 rows .* row '{row}' at the answer"):
+        write_shard(tmp_path, plan.shard(0), with_value(outputs_of(plan, backend), field, place, torch.nan))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        lambda o: Outputs(o.residuals[:4], o.option_logprobs, o.other_logmass),
+        lambda o: Outputs(o.residuals[:, :2], o.option_logprobs, o.other_logmass),
+        lambda o: Outputs(o.residuals[:, :, :1], o.option_logprobs, o.other_logmass),
+        lambda o: Outputs(o.residuals, o.option_logprobs[:, :2], o.other_logmass),
+        lambda o: Outputs(o.residuals, o.option_logprobs, o.other_logmass[:4]),
+        lambda o: Outputs(o.residuals.double(), o.option_logprobs, o.other_logmass),
+        lambda o: Outputs(o.residuals, o.option_logprobs.double(), o.other_logmass),
+    ],
+)
+def test_outputs_of_another_shape_or_type_are_refused(tmp_path, plan, backend, edit):
+    with pytest.raises(ActivationError, match="the backend returned"):
+        write_shard(tmp_path, plan.shard(0), edit(outputs_of(plan, backend)))
+    assert names(tmp_path) == []
+
+
+def test_what_reads_back_differently_is_not_published(tmp_path, plan, backend, monkeypatch):
+    def damaged(self):
+        raise StoreError("read back wrong")
+
+    monkeypatch.setattr(Shard, "verify", damaged)
+    with pytest.raises(StoreError, match="read back wrong"):
+        write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    assert names(tmp_path) == []

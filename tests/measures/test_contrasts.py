@@ -1,0 +1,166 @@
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+
+from personascope.errors import DataError
+from personascope.measures.contrasts import paired_contrasts, sign_flip_p
+from personascope.measures.scales import facet_scores
+
+QUICK = {"n_resamples": 200, "seed": 0}
+META = [("meta", "self")]
+
+
+def table(answers, counts):
+    """Item table of personas; `answers` maps a persona to a function of the key array."""
+    items = pl.DataFrame(
+        [
+            {"item": f"{facet}{sign:+d}_{i}", "facet": facet, "domain": "H", "key": sign}
+            for facet, numbers in counts.items()
+            for sign, n in zip((1, -1), numbers, strict=True)
+            for i in range(n)
+        ]
+    )
+    key = items["key"].to_numpy()
+    return pl.concat(
+        [
+            items.with_columns(persona=pl.lit(p), agreement=pl.Series(f(key), dtype=pl.Float64))
+            for p, f in answers.items()
+        ]
+    )
+
+
+def random_table(seed, counts):
+    rng = np.random.default_rng(seed)
+    return table({p: lambda key: rng.uniform(-1, 1, len(key)) for p in ("self", "meta", "helpful")}, counts)
+
+
+def test_the_difference_is_that_of_facet_traits_however_unbalanced_the_keys():
+    items = random_table(0, {"a": (4, 4), "b": (2, 8), "c": (7, 3)})
+    traits = {
+        (row["persona"], row["facet"]): row["trait"] for row in facet_scores(items, **QUICK).iter_rows(named=True)
+    }
+    found = paired_contrasts(items, **QUICK)
+    assert found["contrast"].unique(maintain_order=True).to_list() == ["meta - self", "helpful - self"]
+    for row in found.iter_rows(named=True):
+        expected = traits[row["persona"], row["facet"]] - traits[row["reference"], row["facet"]]
+        assert row["difference"] == pytest.approx(expected)
+        assert row["difference"] == pytest.approx((row["difference_positive"] - row["difference_negative"]) / 2)
+        assert row["low"] < row["difference"] < row["high"]
+
+
+def test_with_balanced_keys_the_difference_is_the_mean_keyed_difference():
+    items = random_table(1, {"a": (5, 5)})
+    wide = items.pivot(on="persona", index=["item", "key"], values="agreement")
+    keyed = (wide["key"] * (wide["meta"] - wide["self"])).mean()
+    assert paired_contrasts(items, META, **QUICK)["difference"][0] == pytest.approx(keyed)
+
+
+def test_yea_saying_shows_in_both_keys_and_not_in_the_difference():
+    rng = np.random.default_rng(2)
+    base = rng.uniform(-0.5, 0.5, 10)
+    items = table({"self": lambda key: base, "meta": lambda key: base + 0.3}, {"a": (3, 7)})
+    row = paired_contrasts(items, META, **QUICK).row(0, named=True)
+    assert row["difference"] == pytest.approx(0, abs=1e-12)
+    assert row["difference_positive"] == pytest.approx(0.3)
+    assert row["difference_negative"] == pytest.approx(0.3)
+    assert row["p"] == pytest.approx(1.0)
+
+
+def test_a_planted_trait_shift_is_found_with_its_sign():
+    rng = np.random.default_rng(3)
+    base = rng.uniform(-0.5, 0.5, 40)
+    shift = rng.normal(0.25, 0.2, 40)
+    items = table({"self": lambda key: base, "meta": lambda key: base + key * shift}, {"a": (20, 20)})
+    row = paired_contrasts(items, META, **QUICK).row(0, named=True)
+    assert row["difference"] == pytest.approx(shift.mean())
+    assert 0 < row["low"] < 0.25 < row["high"]
+    assert row["p"] == pytest.approx(1 / 10_001)
+    assert row["n"] == 40
+
+
+def test_a_facet_of_one_key_has_its_raw_difference_but_no_trait_difference():
+    items = random_table(4, {"dependence": (6, 0), "a": (3, 3), "b": (3, 3)})
+    found = paired_contrasts(items, META, **QUICK)
+    row = found.row(0, named=True)
+    assert [row[name] for name in ("difference", "low", "high", "p", "q", "difference_negative")] == [None] * 6
+    assert row["difference_positive"] is not None
+    # The null facet is not counted as a test: the family has two.
+    rest = found.filter(pl.col("p").is_not_null())
+    np.testing.assert_allclose(rest["q"], step_up(rest["p"].to_numpy()))
+
+
+def step_up(p):
+    """Benjamini-Hochberg adjusted p values, from the definition: min over k >= rank of p_(k) m / k."""
+    ranked = np.sort(p)
+    return np.array(
+        [min(1.0, *(ranked[k] * len(p) / (k + 1) for k in range(len(p)) if ranked[k] >= value)) for value in p]
+    )
+
+
+def test_false_discovery_rates_are_worked_out_within_each_contrast():
+    # The example of Benjamini & Hochberg (1995, section 4): at .05 the first four of these fifteen are significant.
+    published = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.324, 0.4262, 0.5719, 0.6528]
+    assert int((step_up(np.array([*published, 0.759, 1.0])) <= 0.05).sum()) == 4
+    items = random_table(5, {name: (4, 4) for name in "abcdef"})
+    found = paired_contrasts(items, **QUICK)
+    for (_,), family in found.group_by("contrast"):
+        np.testing.assert_allclose(family["q"], step_up(family["p"].to_numpy()))
+    one_alone = paired_contrasts(items, META, **QUICK)
+    np.testing.assert_allclose(one_alone["q"], found.filter(pl.col("persona") == "meta")["q"])
+
+
+def test_items_may_be_grouped_by_another_column_and_nulls_stay_out():
+    items = random_table(6, {"a": (4, 4), "altruism": (4, 4)})
+    items = items.with_columns(domain=pl.when(pl.col("facet") == "a").then(pl.lit("H")))
+    found = paired_contrasts(items, META, by="domain", **QUICK)
+    assert found["domain"].to_list() == ["H"]
+    assert found["difference"][0] == pytest.approx(paired_contrasts(items, META, **QUICK)["difference"][0])
+    with pytest.raises(DataError, match="nothing to contrast"):
+        paired_contrasts(items.with_columns(domain=pl.lit(None, dtype=pl.String)), META, by="domain", **QUICK)
+
+
+def test_rows_in_another_order_change_nothing():
+    items = random_table(7, {"a": (6, 8), "b": (3, 3)})
+    numbers = ["difference", "low", "high", "p", "q"]
+    one = paired_contrasts(items, META, **QUICK).sort("facet").select(numbers)
+    other = paired_contrasts(items.sample(fraction=1.0, shuffle=True, seed=1), META, **QUICK).sort("facet")
+    np.testing.assert_allclose(other.select(numbers).to_numpy(), one.to_numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("missing_in", ["self", "meta"])
+def test_an_item_that_only_one_persona_answered_is_named(missing_in):
+    items = random_table(8, {"a": (2, 2)})
+    items = items.filter((pl.col("persona") != missing_in) | (pl.col("item") != "a+1_0"))
+    with pytest.raises(DataError, match=r"1 items were answered by only one .*a\+1_0"):
+        paired_contrasts(items, META, **QUICK)
+
+
+def test_an_unknown_persona_is_named():
+    with pytest.raises(DataError, match="No answers of persona 'meat'. Did you mean 'meta'"):
+        paired_contrasts(random_table(9, {"a": (2, 2)}), [("meat", "self")], **QUICK)
+
+
+@pytest.mark.parametrize("n", [2, 5, 12])
+def test_the_exact_sign_flip_equals_scipys_enumeration(n):
+    values = np.random.default_rng(n).normal(0.4, 1.0, n)
+    oracle = stats.permutation_test(
+        (values,), lambda x, axis: x.sum(axis=axis), permutation_type="samples", n_resamples=np.inf, vectorized=True
+    )
+    assert sign_flip_p(values) == pytest.approx(oracle.pvalue)
+
+
+def test_ties_count_as_hits_in_spite_of_rounding():
+    # Of the 8 sign patterns of three equal values, only +++ and --- reach the observed sum.
+    assert sign_flip_p(np.full(3, 0.1)) == pytest.approx(2 / 8)
+    # All six patterns with two of one sign reach |0.1|, in whatever order they are summed.
+    assert sign_flip_p(np.array([0.1, 0.1, -0.1])) == pytest.approx(1.0)
+    assert sign_flip_p(np.zeros(4)) == 1.0
+
+
+def test_random_flips_come_close_to_the_exact_value_and_never_to_zero():
+    values = np.random.default_rng(10).normal(0.5, 1.0, 13)
+    signs = 1 - 2 * (np.arange(2**13)[:, None] >> np.arange(13) & 1)
+    exact = np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-9)
+    assert sign_flip_p(values, seed=1) == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 10_000))
+    assert sign_flip_p(np.ones(60), n_flips=99) == pytest.approx(0.01)

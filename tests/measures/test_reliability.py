@@ -1,0 +1,168 @@
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import expit
+
+from personascope.errors import DataError
+from personascope.measures.reliability import correlate, split_half
+from personascope.measures.utilities import fit_utilities
+
+
+def all_pairs(n_tasks, keep, rng):
+    """Random pairs, each in both orders."""
+    a, b = np.triu_indices(n_tasks, 1)
+    chosen = rng.choice(len(a), size=keep, replace=False)
+    return np.concatenate([a[chosen], b[chosen]]), np.concatenate([b[chosen], a[chosen]])
+
+
+def test_noise_free_utilities_are_perfectly_reliable():
+    rng = np.random.default_rng(0)
+    u = rng.normal(size=30)
+    first, second = all_pairs(30, 300, rng)
+    found = split_half(first, second, expit(u[first] - u[second] + 0.5), n_tasks=30, n_splits=4, prior_sd=10.0)
+    assert found.raw_r > 0.995
+    assert found.n_splits == 4
+
+
+def test_spearman_brown_predicts_the_reliability_of_the_whole():
+    # Reliability of the whole, by definition: the correlation of two replications of the same design.
+    rng = np.random.default_rng(1)
+    u = rng.normal(0, 0.6, 150)
+    first, second = all_pairs(150, 150 * 8, rng)
+    draws = [(rng.random(len(first)) < expit(u[first] - u[second])).astype(float) for _ in range(2)]
+    values = [fit_utilities(first, second, p, n_tasks=150).values for p in draws]
+    found = split_half(first, second, draws[0], n_tasks=150, n_splits=6)
+    assert found.r == pytest.approx(np.corrcoef(*values)[0, 1], abs=0.07)
+    assert found.r == pytest.approx(2 * found.raw_r / (1 + found.raw_r))
+    assert found.raw_r < found.low <= found.r <= found.high
+
+
+def test_noise_that_belongs_to_a_pair_is_not_taken_for_reliability():
+    # Every pair has its own random outcome, the same in both orders, and tasks have no utilities. Halves that shared
+    # pairs would agree about that noise.
+    rng = np.random.default_rng(2)
+    first, second = all_pairs(40, 200, rng)
+    a_wins = np.tile(rng.random(200) < 0.5, 2)
+    p = np.where(np.arange(400) < 200, a_wins, ~a_wins).astype(float)
+    assert abs(split_half(first, second, p, n_tasks=40, n_splits=10).raw_r) < 0.25
+    by_order = [np.arange(400) < 200, np.arange(400) >= 200]
+    leaky = [fit_utilities(first[h], second[h], p[h], n_tasks=40).values for h in by_order]
+    assert np.corrcoef(*leaky)[0, 1] > 0.9
+
+
+def test_opposed_halves_stay_within_minus_one():
+    # Outcomes at random over few tasks: some halves contradict each other.
+    rng = np.random.default_rng(3)
+    first, second = all_pairs(5, 10, rng)
+    found = split_half(first, second, rng.random(20), n_tasks=5, n_splits=20)
+    assert -1 <= found.low < -0.5
+    assert found.frame().columns == ["r", "low", "high", "n_splits", "raw_r"]
+
+
+def test_refused_pairs_and_tasks_seen_in_one_half_only_do_not_count():
+    rng = np.random.default_rng(4)
+    u = rng.normal(size=20)
+    first, second = all_pairs(20, 190, rng)
+    p = expit(u[first] - u[second])
+    clean = split_half(first, second, p, n_tasks=20, n_splits=3)
+    # Ten more tasks, each in a single pair: absent from one half of every split, and zero there by the prior.
+    once = np.arange(20, 30)
+    more = [np.append(first, once), np.append(second, np.zeros(10, dtype=int)), np.append(p, np.ones(10))]
+    assert split_half(*more, n_tasks=30, n_splits=3).raw_r == pytest.approx(clean.raw_r, abs=0.02)
+    weights = np.append(np.ones(len(first)), np.zeros(10))
+    assert split_half(*more, n_tasks=30, n_splits=3, weights=weights).raw_r == pytest.approx(clean.raw_r, abs=0.02)
+
+
+def test_settings_of_the_fit_and_the_seed_are_heeded():
+    rng = np.random.default_rng(5)
+    first, second = all_pairs(12, 60, rng)
+    p = rng.random(120)
+    one, again, other, wide = (
+        split_half(first, second, p, n_tasks=12, n_splits=3, seed=seed, prior_sd=sd)
+        for seed, sd in ((1, 0.5), (1, 0.5), (2, 0.5), (1, 5.0))
+    )
+    assert one == again
+    assert one != other
+    assert one != wide
+
+
+@pytest.mark.parametrize(("n_splits", "pairs"), [(1, 10), (4, 1)])
+def test_too_few_splits_or_pairs_are_refused(n_splits, pairs):
+    first, second = all_pairs(5, pairs, np.random.default_rng(6))
+    with pytest.raises(DataError, match=f"{n_splits} splits of {pairs} pairs"):
+        split_half(first, second, np.full(2 * pairs, 0.7), n_tasks=5, n_splits=n_splits)
+
+
+def test_halves_without_any_preference_have_no_reliability():
+    first, second = all_pairs(6, 15, np.random.default_rng(7))
+    with pytest.raises(DataError, match="constant"):
+        split_half(first, second, np.full(30, 0.5), n_tasks=6)
+
+
+def correlated(n, rho, seed):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    return x, rho * x + np.sqrt(1 - rho**2) * rng.normal(size=n)
+
+
+def test_correlation_and_interval_agree_with_scipy():
+    x, y = correlated(120, 0.6, 8)
+    found = correlate(x + 1e3, y)  # a large offset must not cost precision
+    assert found.r == pytest.approx(stats.pearsonr(x, y).statistic)
+    oracle = stats.bootstrap(
+        (x, y),
+        lambda a, b, axis: stats.pearsonr(a, b, axis=axis).statistic,
+        paired=True,
+        n_resamples=4000,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert found.low == pytest.approx(oracle.low, abs=0.015)
+    assert found.high == pytest.approx(oracle.high, abs=0.015)
+    assert found.n == 120
+    assert found.frame().columns == ["r", "low", "high", "n"]
+
+
+def test_copied_rows_in_one_cluster_add_no_certainty():
+    x, y = correlated(40, 0.5, 9)
+    single = correlate(x, y, n_resamples=2000, seed=1)
+    x3, y3, ids = np.repeat(x, 3), np.repeat(y, 3), np.repeat([f"g{i:02d}" for i in range(40)], 3)
+    clustered = correlate(x3, y3, n_resamples=2000, seed=1, groups=ids)
+    naive = correlate(x3, y3, n_resamples=2000, seed=1)
+    assert (clustered.low, clustered.high) == (pytest.approx(single.low), pytest.approx(single.high))
+    assert naive.high - naive.low < 0.7 * (single.high - single.low)
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says():
+    covered = []
+    for seed in range(200):
+        x, y = correlated(60, 0.5, seed)
+        found = correlate(x, y, n_resamples=300, seed=0)
+        covered.append(found.low <= 0.5 <= found.high)
+    assert 0.88 < np.mean(covered) < 0.99
+
+
+def test_resamples_without_variance_are_left_out():
+    found = correlate(np.array([0.0, 1.0, 2.0]), np.array([0.0, 1.0, 0.5]), n_resamples=500)
+    assert -1 <= found.low <= found.r <= found.high <= 1
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([1.0, 1.0, 1.0], [1.0, 2.0, 3.0], "constant"),
+        ([1.0, 2.0, 3.0], [0.1, 0.1, 0.1], "constant"),
+        ([1.0, 2.0], [2.0, 1.0], "at least 3 rows"),
+        ([1.0, 2.0, np.nan], [2.0, 1.0, 0.0], "all finite"),
+    ],
+)
+def test_correlations_that_are_not_defined_are_refused(x, y, message):
+    with pytest.raises(DataError, match=message):
+        correlate(np.array(x), np.array(y))
+
+
+def test_too_few_clusters_are_refused():
+    x, y = correlated(10, 0.5, 10)
+    with pytest.raises(DataError, match="2 clusters in 10 group labels"):
+        correlate(x, y, groups=np.repeat([0, 1], 5))
