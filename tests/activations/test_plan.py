@@ -146,6 +146,13 @@ def test_answers_alone_can_be_planned(backend):
     assert make_plan(backend, layers=()).summary(6, 4).rows == 12
 
 
+def test_any_sequences_make_the_same_plan(plan, backend):
+    listed = make_plan(backend, rows=list(plan.rows), layers=[0, 3, 2], positions=list(POSITIONS))
+    assert listed.key() == plan.key()
+    assert listed.rows == plan.rows
+    assert make_plan(backend, layers=range(2)).fields()["layers"] == "[0,1]"
+
+
 def test_shard_plans_carry_the_plans_axes(plan):
     shard = plan.shard(2)
     assert (shard.layers, shard.positions, shard.n_options) == (LAYERS, POSITIONS, 3)

@@ -102,7 +102,7 @@ def test_false_discovery_rates_are_worked_out_within_each_contrast():
     # The example of Benjamini & Hochberg (1995, section 4): at .05 the first four of these fifteen are significant.
     published = [0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.324, 0.4262, 0.5719, 0.6528]
     assert int((step_up(np.array([*published, 0.759, 1.0])) <= 0.05).sum()) == 4
-    items = random_table(5, {name: (4, 4) for name in "abcdef"})
+    items = random_table(5, dict.fromkeys("abcdef", (4, 4)))
     found = paired_contrasts(items, **QUICK)
     for (_,), family in found.group_by("contrast"):
         np.testing.assert_allclose(family["q"], step_up(family["p"].to_numpy()))
@@ -137,7 +137,7 @@ def test_an_item_that_only_one_persona_answered_is_named(missing_in):
 
 
 def test_an_unknown_persona_is_named():
-    with pytest.raises(DataError, match="No answers of persona 'meat'. Did you mean 'meta'"):
+    with pytest.raises(DataError, match=r"No answers of persona 'meat'. Did you mean 'meta'"):
         paired_contrasts(random_table(9, {"a": (2, 2)}), [("meat", "self")], **QUICK)
 
 

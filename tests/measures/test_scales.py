@@ -199,7 +199,7 @@ def test_key_consistency_is_the_correlation_of_the_two_half_traits():
 
 
 def test_one_answer_to_everything_has_no_key_consistency():
-    row = key_consistency(answered(bank({f: (2, 2) for f in "abcd"}), np.full(16, 0.8)), **QUICK).row(0, named=True)
+    row = key_consistency(answered(bank(dict.fromkeys("abcd", (2, 2))), np.full(16, 0.8)), **QUICK).row(0, named=True)
     assert (row["r"], row["low"], row["n"]) == (None, None, 4)
 
 

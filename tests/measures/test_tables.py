@@ -11,7 +11,7 @@ ITEMS = pl.DataFrame(
 
 
 def test_a_missing_column_is_named_with_its_nearest():
-    with pytest.raises(DataError, match="no column 'agreement'.*Did you mean 'agreemnet'"):
+    with pytest.raises(DataError, match=r"no column 'agreement'.*Did you mean 'agreemnet'"):
         require_columns(pl.DataFrame({"agreemnet": [1.0]}), ["agreement"])
 
 
@@ -23,7 +23,7 @@ def test_an_empty_table_is_refused():
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_missing_value_is_refused_with_its_row_unless_allowed(value):
     table = pl.DataFrame({"x": [1.0, value]})
-    with pytest.raises(DataError, match="Row 1 .*1 of 2 rows"):
+    with pytest.raises(DataError, match=r"Row 1 .*1 of 2 rows"):
         require_columns(table, ["x"])
     require_columns(table, ["x"], may_be_null=["x"])
 
@@ -35,7 +35,7 @@ def test_values_of_columns_that_are_not_asked_for_do_not_matter():
 def test_repeats_are_refused():
     table = pl.DataFrame({"x": [1, 1, 2], "y": ["a", "b", "a"]})
     require_unique(table, ["x", "y"])
-    with pytest.raises(DataError, match="'x': 1.*more than once"):
+    with pytest.raises(DataError, match=r"'x': 1.*more than once"):
         require_unique(table, ["x"])
 
 

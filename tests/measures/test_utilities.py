@@ -185,7 +185,7 @@ def test_separable_choices_under_a_wide_prior_stay_finite(link):
 
 
 def test_when_the_first_always_wins_that_is_order_bias_and_no_preference():
-    first, second = (np.concatenate(pair) for pair in zip(*[(np.triu_indices(6, 1)), np.triu_indices(6, 1)[::-1]]))
+    first, second = both_orders(*np.triu_indices(6, 1))[:2]
     fitted = fit_utilities(first, second, np.ones(len(first)), n_tasks=6)
     np.testing.assert_allclose(fitted.values, 0, atol=1e-9)
     assert 5 < fitted.order_bias < 20

@@ -63,7 +63,7 @@ class Plan:
 
     Args:
         name: for people; it does not enter the key.
-        rows: in the order in which the store will show them.
+        rows: in the order in which the store will show them; this and the other sequences are kept as tuples.
         layers: 0-based decoder blocks whose `resid_post` is kept; may be empty if `options` are asked for.
         positions: names of `personascope.prompts.positions`.
         options: answer labels whose log-probabilities are kept, or None.
@@ -77,11 +77,11 @@ class Plan:
     """
 
     name: str
-    rows: tuple[Row, ...]
-    layers: tuple[int, ...]
-    positions: tuple[str, ...]
+    rows: Sequence[Row]
+    layers: Sequence[int]
+    positions: Sequence[str]
     options: Options | None
-    context: dict[str, str]
+    context: Mapping[str, str]
     rows_per_shard: int = 256
 
     def __post_init__(self) -> None:
@@ -109,8 +109,8 @@ class Plan:
         return ShardPlan(
             shard=number,
             plan_key=self.key(),
-            layers=self.layers,
-            positions=self.positions,
+            layers=tuple(self.layers),
+            positions=tuple(self.positions),
             n_options=self._n_options,
             rows=tuple(_card(self.rows[index]) for index in indices),
             row_index=np.array(indices, dtype=np.int64),
@@ -213,7 +213,7 @@ def _require_distinct(what: str, values: Sequence[str | int]) -> None:
         )
 
 
-def _require_plain_meta(rows: tuple[Row, ...]) -> None:
+def _require_plain_meta(rows: Sequence[Row]) -> None:
     keys = set(rows[0].meta)
     for row in rows:
         if set(row.meta) != keys:

@@ -43,7 +43,12 @@ def answer_quality(items: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
         order_bias=pl.col("order_bias").abs().mean(),
         n=pl.len(),
     )
-    renamed = consistency.select("persona", key_consistency="r", key_consistency_low="low", key_consistency_high="high")
-    return quality.join(acquiescence, on="persona", maintain_order="left").join(
-        renamed, on="persona", maintain_order="left"
+    quality = quality.join(acquiescence, on="persona", maintain_order="left")
+    if items["facet"].n_unique() < MIN_FACETS_TO_CORRELATE:
+        return quality.with_columns(
+            pl.lit(None, pl.Float64).alias(f"key_consistency{end}") for end in ("", "_low", "_high")
+        )
+    consistency = key_consistency(items, n_resamples=recipe.resamples, seed=recipe.seed).select(
+        "persona", key_consistency="r", key_consistency_low="low", key_consistency_high="high"
     )
+    return quality.join(consistency, on="persona", maintain_order="left")

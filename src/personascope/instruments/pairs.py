@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from personascope.errors import DataError
@@ -10,9 +12,10 @@ from personascope.errors import DataError
 def d_regular_pairs(n_tasks: int, degree: int, seed: int) -> list[tuple[int, int]]:
     """A random design in which every task meets `degree` different others, so that no task is known better.
 
-    A union of `degree // 2` random Hamiltonian cycles (and for odd degree one random perfect matching), redrawn
-    cycle by cycle until no pair repeats. Hamiltonian cycles keep the comparison graph connected by construction;
-    uniform random d-regular graphs are connected only with high probability.
+    A union of `degree // 2` random Hamiltonian cycles (and for odd degree one random perfect matching), each mended
+    until no pair repeats. Hamiltonian cycles keep the comparison graph connected by construction; uniform random
+    d-regular graphs are connected only with high probability. A design with more than half of all pairs is the
+    complement of such a union, connected because any two tasks that are not compared share a neighbour.
 
     Returns:
         `n_tasks * degree / 2` pairs (i, j) with i < j, sorted.
@@ -27,29 +30,37 @@ def d_regular_pairs(n_tasks: int, degree: int, seed: int) -> list[tuple[int, int
             "Change `degree` in the recipe.",
         )
     rng = np.random.default_rng(seed)
-    pairs: set[tuple[int, int]] = set()
-    steps = [1] * (degree // 2) + [0] * (degree % 2)
-    for is_cycle in steps:
-        pairs |= _fresh_edges(rng, n_tasks, bool(is_cycle), pairs)
-    return sorted(pairs)
+    drawn: set[tuple[int, int]] = set()
+    drawn_degree = min(degree, n_tasks - 1 - degree)
+    for is_cycle in [True] * (drawn_degree // 2) + [False] * (drawn_degree % 2):
+        drawn |= _fresh_edges(rng, n_tasks, is_cycle, drawn)
+    if drawn_degree == degree:
+        return sorted(drawn)
+    return [pair for pair in itertools.combinations(range(n_tasks), 2) if pair not in drawn]
 
 
 def _fresh_edges(
     rng: np.random.Generator, n_tasks: int, is_cycle: bool, taken: set[tuple[int, int]]
 ) -> set[tuple[int, int]]:
     """Edges of a random cycle or matching that avoids `taken`; clashes are mended by swapping tasks of the order."""
-    order = rng.permutation(n_tasks)
-    for _ in range(1000 * n_tasks):
-        left = order if is_cycle else order[0::2]
-        right = np.roll(order, -1) if is_cycle else order[1::2]
-        edges = [(min(a, b), max(a, b)) for a, b in zip(left.tolist(), right.tolist(), strict=True)]
-        clashes = [k for k, edge in enumerate(edges) if edge in taken]
-        if not clashes:
-            return set(edges)
-        for k in clashes:
-            here = k if is_cycle else 2 * k
-            other = int(rng.integers(n_tasks))
+    order: list[int] = rng.permutation(n_tasks).tolist()
+
+    def edges_at(place: int) -> list[tuple[int, int]]:
+        beside = (place - 1, (place + 1) % n_tasks) if is_cycle else (place ^ 1,)
+        return [(min(order[place], order[k]), max(order[place], order[k])) for k in beside]
+
+    def clashes(*places: int) -> int:
+        return sum(edge in taken for place in places for edge in edges_at(place))
+
+    for _ in range(1000):
+        clashing = [place for place in range(n_tasks) if clashes(place)]
+        if not clashing:
+            return {edge for place in range(n_tasks) for edge in edges_at(place)}
+        for here, other in zip(clashing, rng.integers(n_tasks, size=len(clashing)).tolist(), strict=True):
+            before = clashes(here, other)
             order[here], order[other] = order[other], order[here]
+            if clashes(here, other) > before:
+                order[here], order[other] = order[other], order[here]
     raise DataError(
         f"Found no further {'cycle' if is_cycle else 'matching'} over {n_tasks} tasks without a repeated pair.",
         "The degree is too close to the number of tasks.",

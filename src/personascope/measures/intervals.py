@@ -14,7 +14,7 @@ _BATCH_NUMBERS = 2_000_000
 
 
 def means_interval(
-    strata: Sequence[Float[np.ndarray, " row"]], coefficients: Sequence[float], *, n_resamples: int, seed: int
+    strata: Sequence[Float[np.ndarray, " _"]], coefficients: Sequence[float], *, n_resamples: int, seed: int
 ) -> tuple[float | None, float | None]:
     """95 % percentile interval of sum_s coefficient_s * mean(stratum_s), rows resampled within each stratum.
 
@@ -34,7 +34,7 @@ def means_interval(
     if min(len(stratum) for stratum in strata) < 2:
         return None, None
 
-    def statistic(*samples: Float[np.ndarray, "*batch row"], axis: int) -> Any:
+    def statistic(*samples: Float[np.ndarray, "*batch _"], axis: int) -> Any:
         return sum(c * sample.mean(axis=axis) for c, sample in zip(coefficients, samples, strict=True))
 
     result = stats.bootstrap(

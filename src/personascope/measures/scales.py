@@ -15,7 +15,7 @@ from personascope.measures.reliability import correlate
 from personascope.measures.tables import require_items
 
 _MIN_FACETS = 3
-_Keys: TypeAlias = tuple[Float[np.ndarray, " positive"], Float[np.ndarray, " negative"]]
+_Keys: TypeAlias = tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]
 _INTERVAL = {"low": pl.Float64, "high": pl.Float64}
 
 

@@ -1,0 +1,115 @@
+"""results.json: every headline number of a study with its n and interval, in five sections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import polars as pl
+
+Record = dict[str, Any]
+
+
+def headline_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
+    """Sections hexaco, preferences, probes, transfer and steering; the parquet tables hold all the rest.
+
+    Each record has `name`, `value`, `low`, `high`, `n`, and the keys that say of what it is. Probes are given at the
+    layer with the highest value for each target, persona and position: chosen on the same data, and marked so.
+    """
+    return {
+        "hexaco": _hexaco(tables),
+        "preferences": _preferences(tables),
+        "probes": _probes(tables["probes"]),
+        "transfer": _transfer(tables["transfer"], tables["direction_cosines"]),
+        "steering": _steering(tables["steering"]),
+    }
+
+
+def _hexaco(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
+    facets, domains = tables["hexaco_facets"], tables["hexaco_domains"]
+    contrasts, quality = tables["hexaco_contrasts"], tables["hexaco_quality"]
+    consistency = quality.rename({"key_consistency_low": "low", "key_consistency_high": "high"})
+    return [
+        *_records(facets, "facet trait", "trait", "n_items", ["persona", "facet", "acquiescence"]),
+        *_records(domains, "domain trait", "trait", "n_items", ["persona", "domain"]),
+        *_records(contrasts, "difference", "difference", "n", ["contrast", "facet", "p", "q"]),
+        *_records(
+            consistency,
+            "correlation of + and - items over facets",
+            "key_consistency",
+            "n",
+            ["persona", "label_mass", "order_bias", "acquiescence"],
+        ),
+    ]
+
+
+def _preferences(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
+    quality = tables["preference_quality"]
+    halves = quality.rename({"split_half_low": "low", "split_half_high": "high"})
+    bias = quality.rename({"order_bias_low": "low", "order_bias_high": "high"})
+    return [
+        *_records(halves, "split-half reliability", "split_half", "n_pairs", ["persona", "sd_log_odds"]),
+        *_records(bias, "position bias in logits", "order_bias", "n_pairs", ["persona", "label_mass", "flip_share"]),
+        *_records(tables["utility_correlations"], "utility correlation", "r", "n", ["persona_x", "persona_y"]),
+    ]
+
+
+def _probes(probes: pl.DataFrame) -> list[Record]:
+    best = (
+        probes.sort("value", descending=True, maintain_order=True)
+        .group_by("target", "persona", "position", maintain_order=True)
+        .first()
+        .sort("target", "persona", "position")
+        .with_columns(layer_chosen_on="the same data", layers_compared=probes["layer"].n_unique())
+    )
+    controls = ["shuffled", "shuffled_high", "p_value", "random_direction", "random_direction_high", "text_baseline"]
+    keys = ["target", "persona", "position", "layer", "metric", "within_group", *controls]
+    return _records(best, "probe", "value", "n", [*keys, "layer_chosen_on", "layers_compared"])
+
+
+def _transfer(transfer: pl.DataFrame, cosines: pl.DataFrame) -> list[Record]:
+    layer = headline_layer(transfer)
+    own = transfer.filter(pl.col("layer") == layer)
+    gains = own.filter(pl.col("train") != pl.col("test")).with_columns(
+        low=pl.col("difference_low"), high=pl.col("difference_high")
+    )
+    at_layer = cosines.filter(pl.col("layer") == layer).with_columns(
+        low=-pl.col("null_high"), high=pl.col("null_high"), n=pl.lit(1), interval="95 % band of random directions"
+    )
+    where = ["train", "test", "layer", "position"]
+    return [
+        *_records(own, "transfer r", "r", "n", where),
+        *_records(gains, "transfer r minus utility correlation", "difference", "n", [*where, "utility_r"]),
+        *_records(at_layer, "cosine with persona identity", "cosine", "n", ["direction", "other", "layer", "interval"]),
+    ]
+
+
+def headline_layer(transfer: pl.DataFrame) -> int:
+    """The layer whose probes predict their own persona best on average; chosen without looking at transfer."""
+    own = transfer.filter(pl.col("train") == pl.col("test")).group_by("layer").agg(pl.col("r").mean())
+    return int(own.sort(["r", "layer"], descending=[True, False])["layer"][0])
+
+
+def _steering(steering: pl.DataFrame) -> list[Record]:
+    keys = ["target", "read_out", "layer", "coefficient"]
+    random = (
+        steering.filter(pl.col("direction") != "probe")
+        .group_by(keys, maintain_order=True)
+        .agg(random_low=pl.col("value").min(), random_high=pl.col("value").max(), random_directions=pl.len())
+    )
+    probe = steering.filter(pl.col("direction") == "probe").join(random, on=keys, maintain_order="left")
+    return _records(
+        probe, "steered read-out", "value", "n", [*keys, "label_mass", "random_low", "random_high", "random_directions"]
+    )
+
+
+def _records(frame: pl.DataFrame, name: str, value: str, n: str, keys: Sequence[str]) -> list[Record]:
+    named = frame.select(
+        pl.lit(name).alias("name"),
+        pl.col(value).alias("value"),
+        "low",
+        "high",
+        pl.col(n).alias("n"),
+        *[key for key in keys if key in frame.columns],
+    )
+    return named.to_dicts()
