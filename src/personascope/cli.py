@@ -60,7 +60,7 @@ def plan(recipe: RecipeName) -> None:
     Args:
         recipe: what would run.
     """
-    from personascope.experiments.demo import estimate
+    from personascope.experiments.estimate import estimate
     from personascope.experiments.recipe import load_recipe
 
     with console.status("loading the model and rendering every prompt"):

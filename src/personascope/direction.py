@@ -17,6 +17,13 @@ from personascope.files import atomic_write, read_json, write_json
 from personascope.shapes import Vector
 
 _SAME = ("model", "layer", "position")
+_TYPES: dict[str, tuple[type, ...]] = {
+    "layer": (int,),
+    "reference_norm": (float, int),
+    "strength": (float, int),
+    "extra": (dict,),
+}
+"""JSON types of the fields of a saved direction that are not text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +41,8 @@ class Direction:
         strength: coefficient as a fraction of `reference_norm`; `0.06 * direction` sets it.
 
     Raises:
-        DirectionError: a zero or non-finite vector, a non-positive norm, or mixing directions of different
-            models, layers or positions.
+        DirectionError: a zero or non-finite vector, a non-positive norm, a strength that is not finite, or mixing
+            directions of different models, layers or positions.
     """
 
     vector: Vector
@@ -65,7 +72,13 @@ class Direction:
                 "Strengths are fractions of the mean residual norm, which must be positive.",
                 "Pass the mean L2 norm of the residual stream at this layer and position.",
             )
-        object.__setattr__(self, "vector", (vector / norm).astype(np.float32))
+        if not np.isfinite(self.strength):
+            raise DirectionError(
+                f"strength is {self.strength}.", "A coefficient must be a finite number.", "Check what it comes from."
+            )
+        if abs(norm - 1.0) > 1e-7:  # dividing a unit vector of float32 again could change its last bits
+            vector = vector / norm
+        object.__setattr__(self, "vector", vector.astype(np.float32))
 
     def __neg__(self) -> Direction:
         return dataclasses.replace(self, strength=-self.strength)
@@ -101,29 +114,44 @@ class Direction:
         return float(sign * np.dot(self.vector.astype(np.float64), other.vector))
 
     def project_out(self, other: Direction) -> Direction:
-        """The direction without its component along `other`; the strength is kept."""
+        """The direction without its component along `other`; the strength is kept.
+
+        Raises:
+            DirectionError: the two are parallel, or belong to different places.
+        """
         self._require_same_place(other)
-        rest = self.vector - np.dot(self.vector, other.vector) * other.vector
+        mine, theirs = self.vector.astype(np.float64), other.vector.astype(np.float64)
+        rest = mine - np.dot(mine, theirs) * theirs / np.dot(theirs, theirs)
+        if np.linalg.norm(rest) < 1e-6:
+            raise DirectionError(
+                f"Nothing is left of {self!r} without its component along {other!r}.",
+                "The two are parallel up to rounding.",
+                "Project out a direction that differs.",
+            )
         return dataclasses.replace(self, vector=rest, fit=f"({self.fit}) without ({other.fit})")
 
     def save(self, stem: Path) -> None:
         """Write `stem.safetensors` (the vector) and `stem.json` (everything else)."""
         card = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "vector"}
+        write_json(stem.with_name(stem.name + ".json"), card)  # first: `extra` may hold what JSON cannot
         with atomic_write(stem.with_name(stem.name + ".safetensors")) as stream:
             stream.write(save({"vector": self.vector}))
-        write_json(stem.with_name(stem.name + ".json"), card)
 
     @classmethod
     def load(cls, stem: Path) -> Direction:
         """Read what `save` wrote.
 
         Raises:
-            FileFormatError: a file is missing, damaged, or has other fields.
+            FileFormatError: a file is missing, damaged, or has other fields or types.
         """
         try:
-            tensors = load(stem.with_name(stem.name + ".safetensors").read_bytes())
-            return cls(vector=tensors["vector"], **read_json(stem.with_name(stem.name + ".json")))
-        except (OSError, SafetensorError, KeyError, TypeError) as error:
+            vector = load(stem.with_name(stem.name + ".safetensors").read_bytes())["vector"]
+            card = dict(read_json(stem.with_name(stem.name + ".json")))
+            wrong = [name for name, value in card.items() if type(value) not in _TYPES.get(name, (str,))]
+            if wrong or vector.ndim != 1:
+                raise TypeError(f"wrong type of {', '.join(wrong) or f'the vector, of shape {vector.shape}'}")
+            return cls(vector=vector.astype(np.float32), **card)
+        except (OSError, SafetensorError, DirectionError, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{stem}: not a saved direction.", str(error), "Expected NAME.safetensors beside NAME.json."
             ) from error

@@ -37,14 +37,24 @@ def safe_child(folder: Path, name: str) -> Path:
         raise UnsafePathError(
             f"{name!r} cannot be used as a file name.",
             "Names become files, so they may hold only letters, digits and . _ + - and start with a letter or digit.",
-            "Rename it, for example to " + repr(re.sub(r"[^A-Za-z0-9_+-]+", "_", name).strip("_")[:60] or "name"),
+            f"Rename it, for example to {_plain(name)!r}",
         )
     target = folder / name
-    if target.resolve().parent != folder.resolve():
+    try:
+        inside = target.resolve().parent == folder.resolve()
+    except (OSError, RuntimeError):  # a link that leads to itself
+        inside = False
+    if not inside:
         raise UnsafePathError(
             f"{target} leads outside {folder}.", "It is a link to somewhere else.", "Remove the link."
         )
     return target
+
+
+def _plain(name: str) -> str:
+    """A safe name like `name`, to propose in an error."""
+    words = re.sub(r"[^A-Za-z0-9_+-]+", "_", name).strip("_+-")[:60] or "name"
+    return f"{words}_" if words.lower() in _RESERVED else words
 
 
 def fsync_folder(folder: Path) -> None:
@@ -102,13 +112,15 @@ def read_json(path: Path) -> Any:
         ) from error
     except UnicodeDecodeError as error:
         raise FileFormatError(f"{path}: not UTF-8 text.", str(error), "Save the file as UTF-8.") from error
+    except (RecursionError, ValueError) as error:  # ValueError: an integer of thousands of digits
+        raise FileFormatError(f"{path}: nested too deeply, or a number too long.", str(error), "Mend it.") from error
 
 
 def read_yaml(path: Path) -> Any:
     """Read YAML with the safe loader: no tags, no object construction.
 
     Raises:
-        FileFormatError: with path and line when it is not valid YAML.
+        FileFormatError: with path, and line where it is known, when it is not valid YAML.
     """
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -119,6 +131,13 @@ def read_yaml(path: Path) -> Any:
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise FileFormatError(f"{path}{place}: not valid YAML.", str(problem), "Mend that line.") from error
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, ValueError) as error:
+        # the safe loader lets these escape on values such as 2024-99-99 or `!!int x`, and on deep nesting
+        raise FileFormatError(
+            f"{path}: not valid YAML: a value cannot be read, or lists are nested too deeply.",
+            f"{type(error).__name__}: {error}",
+            "Put quotes around values that look like dates or numbers and are not.",
+        ) from error
 
 
 def sha256_text(text: str) -> str:

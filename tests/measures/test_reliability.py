@@ -59,17 +59,19 @@ def test_opposed_halves_stay_within_minus_one():
     assert found.frame().columns == ["r", "low", "high", "n_splits", "raw_r"]
 
 
-def test_refused_pairs_and_tasks_seen_in_one_half_only_do_not_count():
+def test_tasks_seen_in_one_half_only_do_not_count():
     rng = np.random.default_rng(4)
     u = rng.normal(size=20)
     first, second = all_pairs(20, 190, rng)
     p = expit(u[first] - u[second])
     clean = split_half(first, second, p, n_tasks=20, n_splits=3)
     # Ten more tasks, each in a single pair: absent from one half of every split, and zero there by the prior.
-    once = np.arange(20, 30)
-    more = [np.append(first, once), np.append(second, np.zeros(10, dtype=int)), np.append(p, np.ones(10))]
+    once, ones = np.arange(20, 30), np.ones(10)
+    more = [np.append(first, once), np.append(second, np.zeros(10, dtype=int)), np.append(p, ones)]
     assert split_half(*more, n_tasks=30, n_splits=3).raw_r == pytest.approx(clean.raw_r, abs=0.02)
-    weights = np.append(np.ones(len(first)), np.zeros(10))
+    # A second pair of each, refused, does not make them seen; its outcome does not count either.
+    more = [np.append(more[0], once), np.append(more[1], np.ones(10, dtype=int)), np.append(more[2], 0 * ones)]
+    weights = np.append(np.ones(len(first) + 10), np.zeros(10))
     assert split_half(*more, n_tasks=30, n_splits=3, weights=weights).raw_r == pytest.approx(clean.raw_r, abs=0.02)
 
 
@@ -107,7 +109,7 @@ def correlated(n, rho, seed):
 
 def test_correlation_and_interval_agree_with_scipy():
     x, y = correlated(120, 0.6, 8)
-    found = correlate(x + 1e3, y)  # a large offset must not cost precision
+    found = correlate(x, y)
     assert found.r == pytest.approx(stats.pearsonr(x, y).statistic)
     oracle = stats.bootstrap(
         (x, y),
@@ -121,6 +123,8 @@ def test_correlation_and_interval_agree_with_scipy():
     assert found.low == pytest.approx(oracle.low, abs=0.015)
     assert found.high == pytest.approx(oracle.high, abs=0.015)
     assert found.n == 120
+    far = correlate(x + 1e7, y)  # a large offset must not cost precision
+    assert (far.r, far.low, far.high) == tuple(pytest.approx(v, abs=1e-6) for v in (found.r, found.low, found.high))
     assert found.frame().columns == ["r", "low", "high", "n"]
 
 

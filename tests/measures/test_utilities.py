@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jaxtyping import TypeCheckError
 from scipy import optimize, stats
-from scipy.special import expit
+from scipy.special import erfcx, expit
 
 from personascope.errors import ConvergenceError, DataError
 from personascope.measures import utilities
@@ -182,6 +182,22 @@ def test_separable_choices_under_a_wide_prior_stay_finite(link):
     assert np.all(np.diff(fitted.values) < 0)
     assert np.isfinite(fitted.standard_errors).all()
     assert np.isfinite(fitted.log_likelihood)
+
+
+@pytest.mark.parametrize("seed", [1, 245, 267, 2221])
+def test_weights_of_six_orders_of_magnitude_need_shorter_steps_and_still_converge(seed):
+    rng = np.random.default_rng(seed)
+    first, second = random_design(rng, 10, 24)
+    w = 10 ** rng.uniform(-3, 3, 24)
+    fitted = fit_utilities(first, second, np.round(rng.random(24)), n_tasks=10, weights=w, prior_sd=30.0)
+    assert fitted.gradient_norm <= 1e-6
+
+
+def test_the_probit_tail_follows_its_closed_form_far_beyond_underflow():
+    margins = np.array([-1e4, -300.0, -40.0, -7.0, -1.0, 0.0, 3.0, 30.0])
+    np.testing.assert_allclose(
+        utilities._mills(margins), np.sqrt(2 / np.pi) / erfcx(-margins / np.sqrt(2)), rtol=1e-7, atol=1e-100
+    )
 
 
 def test_when_the_first_always_wins_that_is_order_bias_and_no_preference():

@@ -28,6 +28,8 @@ def _facet_name(value: object) -> object:
 
 
 def _key(value: object) -> object:
+    if isinstance(value, (bool, float)):  # True == 1 and 1.0 == 1 would pass for the literal
+        raise ValueError("expected 1 or -1")
     return int(value) if isinstance(value, str) and value.strip() in {"1", "+1", "-1"} else value
 
 
@@ -124,7 +126,7 @@ def load_items(path: Path | None = None) -> ItemBank:
 
 
 def _complete(path: Path, line: int, raw: Item, source: str) -> Item:
-    """Fill in domain and source; an unknown facet is accepted only when the file itself says its domain."""
+    """Fill in domain and source; refuse a facet that HEXACO lacks, or one filed under another domain."""
     facet = _ALIASES.get(raw.facet, raw.facet)
     if facet in DOMAIN_OF:
         if raw.domain not in (None, DOMAIN_OF[facet]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import reprlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,7 +29,7 @@ def load_records(path: Path, model: type[RecordModel]) -> list[tuple[int, Record
         model: pydantic model of one record; unknown fields follow its `extra` setting.
 
     Returns:
-        (line number, record) pairs in file order; for JSON and YAML lists the number counts the records.
+        (line number, record) pairs in file order; the number is that of the line on which the record starts.
 
     Raises:
         FileFormatError: names the file, the line and the field, with what was expected.
@@ -76,7 +77,7 @@ def _validate(path: Path, line: int, row: Any, model: type[RecordModel]) -> Reco
         hint = nearest(name, model.model_fields) if first["type"] == "extra_forbidden" else ""
         raise FileFormatError(
             f"{path}, line {line}, field {name!r}: {first['msg']}.{hint}",
-            f"The value was {str(first.get('input'))[:80]!r}.",
+            f"The value was {reprlib.repr(first.get('input'))}.",  # bounded: YAML aliases can make a value endless
             f"Fields are {', '.join(model.model_fields)}.",
         ) from error
 
@@ -85,7 +86,8 @@ def _text(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
-        raise FileFormatError(f"{path}: not UTF-8 text.", str(error), "Save the file as UTF-8.") from error
+        line = error.object[: error.start].count(b"\n") + 1
+        raise FileFormatError(f"{path}, line {line}: not UTF-8 text.", str(error), "Save the file as UTF-8.") from error
     if "\x00" in text:
         line = text[: text.index("\x00")].count("\n") + 1
         raise FileFormatError(f"{path}, line {line}: a NUL character.", "The file is not text.", "Save it as UTF-8.")
@@ -93,37 +95,55 @@ def _text(path: Path) -> str:
 
 
 def _read_csv(path: Path) -> list[tuple[int, Any]]:
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
     rows: list[tuple[int, Any]] = []
+    header: list[str] = []
+    start = 1
     try:
-        header = reader.fieldnames or []
-        if len(set(header)) != len(header):
-            raise FileFormatError(f"{path}, line 1: a column name stands twice: {header}.", "", "Rename one.")
-        start = reader.line_num + 1
         for row in reader:
-            if None in row or None in row.values():
+            if row and not header:
+                header = _unique_columns(path, start, row)
+            elif row and len(row) != len(header):
                 raise FileFormatError(
-                    f"{path}, line {start}: {len(header)} columns expected, this row has another number.",
+                    f"{path}, line {start}: {len(header)} columns expected, this row has {len(row)}.",
                     "Probably a comma inside a text without quotation marks.",
                     'Put the text in double quotes: "like, this".',
                 )
-            rows.append((start, {key: value for key, value in row.items() if value != ""}))
+            elif row:
+                rows.append((start, {key: value for key, value in zip(header, row, strict=True) if value != ""}))
             start = reader.line_num + 1
-    except csv.Error as error:
-        raise FileFormatError(f"{path}, line {reader.line_num}: not valid CSV.", str(error), "Mend it.") from error
+    except csv.Error as error:  # after a missing quotation mark the reader stops lines below the row at fault
+        raise FileFormatError(f"{path}, line {start}: not valid CSV.", str(error), "Mend it.") from error
     return rows
+
+
+def _unique_columns(path: Path, line: int, header: list[str]) -> list[str]:
+    if len(set(header)) != len(header):
+        raise FileFormatError(f"{path}, line {line}: a column name stands twice: {header}.", "", "Rename one.")
+    return header
 
 
 def _read_jsonl(path: Path) -> list[tuple[int, Any]]:
     rows: list[tuple[int, Any]] = []
-    for line, text in enumerate(_text(path).splitlines(), start=1):
+    for line, text in enumerate(_text(path).split("\n"), start=1):  # splitlines would also break at U+2028 in a text
         if text.strip():
             rows.append((line, _parse_json(path, line, text)))
     return rows
 
 
 def _read_json(path: Path) -> list[tuple[int, Any]]:
-    return _numbered(path, _parse_json(path, 1, _text(path)))
+    """JSON list items with the line on which each starts, found by decoding them once more, one by one."""
+    text = _text(path)
+    values = _as_list(path, _parse_json(path, 1, text))
+    rows: list[tuple[int, Any]] = []
+    decoder, line, counted, at = json.JSONDecoder(), 1, 0, text.find("[") + 1
+    for value in values:
+        while text[at] in ", \t\r\n":
+            at += 1
+        line, counted = line + text.count("\n", counted, at), at
+        rows.append((line, value))
+        _, at = decoder.raw_decode(text, at)
+    return rows
 
 
 def _parse_json(path: Path, line: int, text: str) -> Any:
@@ -134,24 +154,24 @@ def _parse_json(path: Path, line: int, text: str) -> Any:
         raise FileFormatError(f"{path}, line {at}: not valid JSON.", error.msg, "Mend that line.") from error
     except RecursionError as error:
         raise FileFormatError(f"{path}, line {line}: nested too deeply.", "", "Records are flat objects.") from error
+    except ValueError as error:  # an integer of thousands of digits
+        raise FileFormatError(f"{path}, line {line}: a number too long.", str(error), "Mend that line.") from error
 
 
 def _read_yaml(path: Path) -> list[tuple[int, Any]]:
     """YAML list items with the line on which each starts, taken from the composed node tree."""
-    values = read_yaml(path)
-    rows = _numbered(path, values)
-    node = yaml.compose(_text(path), Loader=yaml.SafeLoader)
-    if not isinstance(node, yaml.SequenceNode):  # a mapping with one list inside was unwrapped by _numbered
-        return rows
-    return [(child.start_mark.line + 1, row) for child, (_, row) in zip(node.value, rows, strict=True)]
+    text = _text(path)
+    values = _as_list(path, read_yaml(path))
+    node: Any = yaml.compose(text, Loader=yaml.SafeLoader)
+    return [(child.start_mark.line + 1, row) for child, row in zip(node.value, values, strict=True)]
 
 
-def _numbered(path: Path, values: Any) -> list[tuple[int, Any]]:
+def _as_list(path: Path, values: Any) -> list[Any]:
     if not isinstance(values, list):
         raise FileFormatError(
             f"{path}: expected a list of records, got {type(values).__name__}.", "", "Start every record with '- '."
         )
-    return list(enumerate(values, start=1))
+    return values
 
 
 _READERS: dict[str, Callable[[Path], list[tuple[int, Any]]]] = {

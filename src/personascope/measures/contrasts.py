@@ -89,8 +89,6 @@ def sign_flip_p(values: Float[np.ndarray, " item"], *, seed: int = 0, n_flips: i
     """
     n = len(values)
     scale = float(np.abs(values).sum())
-    if scale == 0:
-        return 1.0
     exact = n <= EXACT_LIMIT
     if exact:
         signs = 1.0 - 2.0 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from personascope.errors import ModelError
 
 _REUSABLE = {"full_attention", "sliding_attention"}
+_TAKES_MASKS = {"eager", "sdpa"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,9 @@ class Anatomy:
     reuse_refused: str
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Float32 logits of last-block outputs, shape (row, d_model) -> (row, vocabulary)."""
-        logits = self.head(self.norm(hidden)).float() * self.logit_scale
+        """Logits of last-block outputs in float32 or better, shape (row, d_model) -> (row, vocabulary)."""
+        logits = self.head(self.norm(hidden))
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) * self.logit_scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 
@@ -70,7 +72,7 @@ def dissect(model: Any) -> Anatomy:
         softcap=getattr(config, "final_logit_softcapping", None),
         logit_scale=_logit_scale(config),
         attention_kinds={kind: window for kind, window in kinds.items() if kind in _REUSABLE},
-        reuse_refused=_refusal(config, kinds),
+        reuse_refused=_refusal(model, body, config, kinds),
     )
 
 
@@ -121,14 +123,22 @@ def _attention_kinds(config: Any) -> dict[str, int | None]:
     return {"sliding_attention": window} if slides else {"full_attention": None}
 
 
-def _refusal(config: Any, kinds: dict[str, int | None]) -> str:
+def _refusal(model: nn.Module, body: nn.Module, config: Any, kinds: dict[str, int | None]) -> str:
     """Why reusing a shared prefix could change numbers; "" when it cannot."""
     strange = sorted(set(kinds) - _REUSABLE)
     if strange:
         return f"layers of kind {', '.join(strange)} carry a state that cannot be shared by position"
+    if getattr(model, "_is_stateful", False):
+        return "the model carries a recurrent state"
+    kernel = getattr(config, "_attn_implementation", None) or "eager"
+    if kernel not in _TAKES_MASKS:
+        return f"the attention kernel {kernel!r} does not take the masks of shared prefixes"
+    if "local" in (getattr(config, "attention_layers", None) or ()):
+        return "local attention counts keys by place, not by position"
     if getattr(config, "use_bidirectional_attention", False) or not getattr(config, "is_causal", True):
         return "attention is bidirectional"
-    if getattr(config, "alibi", False) or getattr(config, "position_embedding_type", "") == "alibi":
+    builds_alibi = any(name.startswith("build_") and "alibi" in name for name in dir(body))
+    if builds_alibi or getattr(config, "alibi", False) or getattr(config, "position_embedding_type", "") == "alibi":
         return "position scheme (ALiBi) depends on the total length"
     rope = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
     schemes = [rope, *[value for value in rope.values() if isinstance(value, dict)]]

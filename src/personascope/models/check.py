@@ -1,23 +1,26 @@
 """The load-time self-check: four real prompts, every layer, against the library's own forward pass.
 
 It proves that the hooks sit on the residual stream after each block (and not after the final norm), that answers read
-through the norm and head equal the model's own logits, and that reusing shared prefixes changes nothing.
+through the norm and head equal the model's own logits, and that reusing shared prefixes and resuming from a layer
+change nothing.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from personascope.errors import ModelError
+from personascope.models.engine import HookEngine
+from personascope.models.intervention import Intervention
+from personascope.models.sweep import sweep
+from personascope.prompts.labels import Options
 from personascope.prompts.prompt import Prompt
-
-if TYPE_CHECKING:
-    from personascope.models.engine import HookEngine
 
 LIMITS = {torch.float32: 2e-5, torch.float64: 1e-10, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest difference relative to the largest absolute value of the layer. Wrong hooks differ by 1e-1 and more."""
@@ -48,7 +51,7 @@ class CheckLine:
 
 
 def self_check(engine: HookEngine) -> list[CheckLine]:
-    """Check an engine; switch prefix reuse off, with a warning, when it alone fails.
+    """Check an engine; switch prefix reuse, or resuming in sweeps, off with a warning when it alone fails.
 
     Raises:
         ModelError: residuals or answers differ from the model's own forward pass.
@@ -70,19 +73,46 @@ def self_check(engine: HookEngine) -> list[CheckLine]:
         raise ModelError(
             f"{engine.name} fails the load-time check: {wrong[0].name} (relative difference {wrong[0].difference:.1e}, "
             f"limit {wrong[0].limit:.0e}).",
-            "The blocks, the final norm or the head of this architecture are not where the engine looks for them.",
+            "The blocks, the final norm or the head of this architecture are not where the engine looks for them, "
+            "or its weights are not finite.",
             "This architecture is not supported by the hook engine yet.",
         )
-    if not own_off:
-        shared = engine.run(prompts, layers=range(engine.n_layers)).residuals[:, :, 0]
-        lines.append(CheckLine("prefix reuse equals full prompts", _difference(shared, plain), limit))
-        if not lines[-1].ok:
-            engine.reuse_off = f"self-check: relative difference {lines[-1].difference:.1e}"
-            warnings.warn(
-                f"{engine.name}: shared prefixes change results ({engine.reuse_off}); every prompt is computed whole.",
-                stacklevel=2,
-            )
+    if not engine.reuse_off:
+        difference, engine.reuse_off = _try(lambda: _reuse_difference(engine, prompts, plain), limit)
+        lines.append(CheckLine("prefix reuse equals full prompts", difference, limit))
+        _warn(engine, "shared prefixes", engine.reuse_off, "every prompt is computed whole")
+    if not engine.resume_off:
+        difference, engine.resume_off = _try(lambda: _resume_difference(engine, prompts), limit)
+        lines.append(CheckLine("resuming from a layer equals a whole pass", difference, limit))
+        _warn(engine, "sweeps that resume from a layer", engine.resume_off, "sweeps are refused")
     return lines
+
+
+def _try(compare: Callable[[], float], limit: float) -> tuple[float, str]:
+    """(relative difference, why the trick is off or "")."""
+    try:
+        difference = compare()
+    except Exception as error:  # a model that does not expect what the trick passes it may raise anything
+        return float("inf"), f"self-check: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return difference, "" if difference <= limit else f"self-check: relative difference {difference:.1e}"
+
+
+def _warn(engine: HookEngine, trick: str, reason: str, consequence: str) -> None:
+    if reason:
+        warnings.warn(f"{engine.name}: {trick} change results ({reason}); {consequence}.", stacklevel=3)
+
+
+def _reuse_difference(engine: HookEngine, prompts: list[Prompt], plain: Tensor) -> float:
+    return _difference(engine.run(prompts, layers=range(engine.n_layers)).residuals[:, :, 0], plain)
+
+
+def _resume_difference(engine: HookEngine, prompts: list[Prompt]) -> float:
+    """A sweep with offset zero after block 0, twice so that cells are stacked, against its own baseline cell."""
+    zero = (Intervention(0, np.zeros(engine.d_model, dtype=np.float32), "answer"),)
+    tokens = sorted({token for prompt in prompts for token in prompt.ids})
+    options = Options(tuple(map(str, tokens)), tuple((token,) for token in tokens))
+    logprobs = sweep(engine, prompts, [(), zero, zero], options).option_logprobs
+    return _difference(logprobs[:, 1:], logprobs[:, :1].expand(-1, 2, -1))
 
 
 def _prompt(engine: HookEngine, text: str) -> Prompt:
@@ -97,7 +127,7 @@ def _forward(engine: HookEngine, prompts: list[Prompt]) -> tuple[Tensor, Tensor]
             ids = torch.tensor([prompt.ids], device=engine.device)
             output = engine.model(input_ids=ids, output_hidden_states=True)
             states.append(torch.stack([state[0, -1] for state in output.hidden_states[1:-1]]).cpu())
-            logits.append(output.logits[0, -1].float().cpu())
+            logits.append(output.logits[0, -1].cpu())
     return torch.stack(states), torch.stack(logits)
 
 
@@ -112,5 +142,5 @@ def _difference(found: Tensor, expected: Tensor) -> float:
         return float("nan")
     if not expected.numel():
         return 0.0
-    scale = expected.float().abs().amax(dim=(0, 2), keepdim=True).clamp_min(1e-12)
-    return float(((found.float() - expected.float()).abs() / scale).max())
+    scale = expected.double().abs().amax(dim=(0, 2), keepdim=True).clamp_min(1e-12)
+    return float(((found.double() - expected.double()).abs() / scale).max())

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from personascope.errors import ModelError
+from personascope.errors import FileFormatError, ModelError, PersonascopeError
 from personascope.files import fsync_folder, read_json, sha256_file, write_json
 
 
@@ -94,8 +94,21 @@ def embedded_folder(alias: str) -> Path:
 
 
 def gguf_folder(file: Path) -> Path:
-    """Folder with the de-quantised safetensors of a GGUF file, converted on first use."""
-    return _converted([file], sha256_file(file), file.stem)
+    """Folder with the de-quantised safetensors of a GGUF file, converted on first use.
+
+    Raises:
+        ModelError: the file is no GGUF of a known architecture, lacks weights, or its conversion is damaged.
+    """
+    try:
+        return _converted([file], sha256_file(file), file.stem)
+    except PersonascopeError:
+        raise
+    except Exception as error:  # readers of a damaged file may raise anything
+        raise ModelError(
+            f"Cannot read the GGUF file {file}.",
+            f"{type(error).__name__}: {str(error)[:300]}",
+            "A damaged file has to be downloaded again.",
+        ) from error
 
 
 def _part(distribution: str) -> Path | None:
@@ -142,7 +155,7 @@ def _verify(folder: Path, sha256: str) -> None:
         right = facts["gguf_sha256"] == sha256 and facts["safetensors_sha256"] == sha256_file(
             folder / "model.safetensors"
         )
-    except (OSError, KeyError, TypeError):
+    except (OSError, KeyError, TypeError, FileFormatError):
         right = False
     if not right:
         raise ModelError(
@@ -152,13 +165,36 @@ def _verify(folder: Path, sha256: str) -> None:
         )
 
 
+def require_complete(name: str, loading: dict[str, Any]) -> None:
+    """Refuse a model with absent weights, which the library fills with random numbers and only logs.
+
+    Args:
+        name: how the model is called in the error.
+        loading: what `from_pretrained(..., output_loading_info=True)` reports.
+
+    Raises:
+        ModelError: with the names of the absent weights.
+    """
+    missing = sorted(loading["missing_keys"])
+    if missing:
+        raise ModelError(
+            f"{name}: the weights lack {len(missing)} of the model's parameters.",
+            f"Absent: {', '.join(missing[:5])}.",
+            "Get the whole file; without it these parameters would be random numbers.",
+        )
+
+
 def _dequantise(gguf: Path, target: Path) -> None:
     """Read the GGUF with transformers; write config, tokenizer and float32 safetensors to `target`."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     with quiet_transformers():
         tokenizer = AutoTokenizer.from_pretrained(str(target), gguf_file=gguf.name)
-        model: Any = AutoModelForCausalLM.from_pretrained(str(target), gguf_file=gguf.name, dtype=torch.float32)
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            str(target), gguf_file=gguf.name, dtype=torch.float32, output_loading_info=True
+        )
+    model, loading = loaded
+    require_complete(gguf.name, loading)
     config = copy.deepcopy(model.config)
     del config.quantization_config  # the weights are plain float32 now
     config.architectures = [type(model).__name__]

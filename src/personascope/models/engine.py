@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from personascope.errors import ModelError
+from personascope.files import sha256_json
 from personascope.models.anatomy import dissect
 from personascope.models.answers import Answers
 from personascope.models.backend import Outputs
@@ -81,9 +82,11 @@ class HookEngine:
         self.anatomy = dissect(model)
         self.n_layers = len(self.anatomy.layers)
         self.d_model = int(model.config.get_text_config().hidden_size)
+        self.max_length = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
         self.token_budget = token_budget
         self.reuse_off = "" if reuse_prefixes else "switched off by the user"
         self.reuse_off = self.reuse_off or self.anatomy.reuse_refused
+        self.resume_off = self.anatomy.reuse_refused
         self.work = Work()
         self.interventions: list[Intervention] = []
         self._identity = dict(identity or {})
@@ -103,6 +106,7 @@ class HookEngine:
     def fingerprint(self) -> dict[str, str]:
         """Everything about this backend that can change a number."""
         attention = getattr(self.model.config, "_attn_implementation", None)
+        steered = [[i.layer, i.where, i.offset.tolist()] for i in self.interventions]
         return {
             **self._identity,
             "model": self.name,
@@ -112,6 +116,7 @@ class HookEngine:
             "attention": str(attention),
             "token_budget": str(self.token_budget),
             "prefix_reuse": f"off: {self.reuse_off}" if self.reuse_off else "on",
+            "steered": sha256_json(steered) if steered else "no",
             "threads": str(torch.get_num_threads()),
             "torch": torch.__version__,
         }
@@ -129,14 +134,15 @@ class HookEngine:
 
         Raises:
             SpanError: a position is not in a prompt.
-            ModelError: a layer is out of range.
+            ModelError: a layer is out of range, an offset has another width, or a prompt is empty or too long.
         """
-        self.check_layers([*layers, *(i.layer for i in interventions)])
+        self.check_layers(layers)
+        self.check_interventions(interventions)
         active = [i for i in (*self.interventions, *interventions) if np.any(i.offset)]
         reads = Reads(prompts, layers, positions if layers else ())
         answers = Answers(prompts, options)
         last = self.n_layers - 1 if options else max(layers, default=-1)
-        roots = self.plan(prompts, [[i.where for i in active]] * len(prompts))
+        roots = self.plan(prompts, [[i.where for i in active]] * len(prompts)) if last >= 0 else []
         steering = [(i, torch.as_tensor(i.offset, device=self.device)) for i in active]
 
         def handle(batch: list[Segment], past: Past | None) -> None:
@@ -165,6 +171,13 @@ class HookEngine:
         self, prompts: Sequence[Prompt], steered: Sequence[Sequence[str]], *, split_leaves: bool = False
     ) -> list[Segment]:
         """The prefix tree; nothing at or after a prompt's first steered token is shared."""
+        for row, prompt in enumerate(prompts):
+            if not 0 < len(prompt) <= self.max_length:
+                raise ModelError(
+                    f"Prompt {row} has {len(prompt)} tokens; {self.name} takes 1 to {self.max_length}.",
+                    f"It ends with {prompt.text[-80:]!r}.",
+                    "Shorten the persona, the template or the item.",
+                )
         shareable = []
         for prompt, wheres in zip(prompts, steered, strict=True):
             first = min((resolve(prompt, where).start for where in wheres), default=len(prompt))
@@ -194,8 +207,6 @@ class HookEngine:
         self, batch: list[Segment], past: Past | None, last: int, listener: LayerListener, *, keep: bool
     ) -> Block | None:
         """One forward pass of right-padded segments through blocks 0..last; returns their block when `keep`."""
-        if last < 0:
-            return None
         lengths = [len(segment.tokens) for segment in batch]
         ids = torch.zeros((len(batch), max(lengths)), dtype=torch.long)
         for slot, segment in enumerate(batch):
@@ -210,13 +221,13 @@ class HookEngine:
             mask = attention_masks(past, marked, self.anatomy.attention_kinds, self.dtype)
         self.work.tokens += sum(lengths)
         self.work.padded_tokens += ids.numel()
-        limit = getattr(self.model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30
         with self._hooks(last, listener), contextlib.suppress(_Stop):
-            # padding keeps counting upwards: equal positions would look like packed sequences to the library
+            # padding keeps counting upwards: equal positions would look like packed sequences to the library. The
+            # clamp meets padding only, and only after a past, whose mask keeps the library from looking
             self.anatomy.body(
                 input_ids=ids.to(self.device),
                 attention_mask=mask,
-                position_ids=positions.clamp(max=limit - 1).to(self.device),
+                position_ids=positions.clamp(max=self.max_length - 1).to(self.device),
                 past_key_values=cache,
                 use_cache=cache is not None,
             )
@@ -255,6 +266,17 @@ class HookEngine:
                 f"Its layers are 0 to {self.n_layers - 1}, counted from the embedding.",
                 "Use numbers in that range.",
             )
+
+    def check_interventions(self, interventions: Sequence[Intervention]) -> None:
+        """Raise ModelError for an intervention that does not fit this model; a shorter offset would broadcast."""
+        self.check_layers([intervention.layer for intervention in interventions])
+        for shape in (intervention.offset.shape for intervention in interventions):
+            if shape != (self.d_model,):
+                raise ModelError(
+                    f"An offset of shape {shape} cannot steer {self.name}.",
+                    f"Its residual stream has shape ({self.d_model},).",
+                    "Fit the direction on this model.",
+                )
 
 
 def _past_of(batch: list[Segment], blocks: tuple[Block, ...], device: torch.device) -> Past | None:

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from personascope.errors import ModelError, nearest
 from personascope.files import sha256_json, sha256_text
 from personascope.models.check import self_check
-from personascope.models.embedded import EMBEDDED, embedded_folder, gguf_folder, quiet_transformers
+from personascope.models.embedded import EMBEDDED, embedded_folder, gguf_folder, quiet_transformers, require_complete
 from personascope.models.engine import HookEngine
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "auto": "auto"}
@@ -38,7 +39,8 @@ def load_model(
         threads: CPU threads; None leaves torch's setting.
 
     Raises:
-        ModelError: unknown name, unreadable or unsafe weights, or a model that fails the load-time check.
+        ModelError: unknown name, unreadable, incomplete or unsafe weights, a device that is not there, or a model that
+            fails the load-time check.
     """
     if dtype not in DTYPES:
         raise ModelError(f"Unknown dtype {dtype!r}.{nearest(dtype, DTYPES)}", "", f"Use one of {', '.join(DTYPES)}.")
@@ -55,7 +57,7 @@ def load_model(
         "chat_template": sha256_text(tokenizer.chat_template or ""),
         "transformers": transformers.__version__,
     }
-    engine = HookEngine(model.to(device), tokenizer, name=name, identity=identity)
+    engine = HookEngine(_on_device(model, device), tokenizer, name=name, identity=identity)
     self_check(engine)
     return engine
 
@@ -65,7 +67,7 @@ def weights_hash(model: Any) -> str:
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)};".encode())
-        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
 
 
@@ -84,11 +86,11 @@ def _from_pretrained(name: str, source: str, dtype: str, revision: str | None) -
     try:
         with quiet_transformers():
             # safetensors only: pickled checkpoints can run code
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                source, dtype=DTYPES[dtype], revision=revision, use_safetensors=True
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=DTYPES[dtype], revision=revision, use_safetensors=True, output_loading_info=True
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError, KeyError, ImportError) as error:
+    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
         known = "" if Path(name).exists() else nearest(name, EMBEDDED)
         raise ModelError(
             f"Cannot load the model {name!r}.{known}",
@@ -96,7 +98,16 @@ def _from_pretrained(name: str, source: str, dtype: str, revision: str | None) -
             "Use an embedded alias "
             f"({', '.join(EMBEDDED)}), a folder with config.json and safetensors, a .gguf file, or a hub name.",
         ) from error
+    model, loading = loaded
+    require_complete(name, loading)
     return model, tokenizer
+
+
+def _on_device(model: Any, device: str) -> Any:
+    try:
+        return model.to(device)
+    except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without the device's library
+        raise ModelError(f"Cannot put the model on the device {device!r}.", str(error)[:300], "Try cpu.") from error
 
 
 def _read_template(path: Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from personascope.errors import ModelError
 from personascope.models.tree import Segment
 from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
@@ -16,16 +17,16 @@ from personascope.shapes import Hidden, Residuals
 
 @dataclass(frozen=True)
 class Gather:
-    """For one batch: which tokens of it are added to which rows of the buffer, and with what weight."""
+    """For one batch: which tokens of it are added to which rows of the buffer, divided by how many make the mean."""
 
     batch: Tensor
     token: Tensor
     target: Tensor
-    weight: Tensor
+    count: Tensor
 
 
 class Reads:
-    """The buffer of gathered rows, float32, filled while the batches run.
+    """The buffer of gathered rows, filled while the batches run; sums are float32, or float64 for such models.
 
     A position names a set of tokens and reads their mean; the set may lie in several segments of the prefix tree,
     so every segment adds its tokens' share.
@@ -33,6 +34,8 @@ class Reads:
 
     def __init__(self, prompts: Sequence[Prompt], layers: Sequence[int], positions: Sequence[str]) -> None:
         self.layers = {layer: index for index, layer in enumerate(layers)}
+        if len(self.layers) < len(layers):
+            raise ModelError(f"A layer stands twice in {list(layers)}.", "", "Ask for each layer once.")
         self._shape = (len(prompts), len(positions))
         self._tokens = [[resolve(prompt, position) for position in positions] for prompt in prompts]
         self._buffer: Tensor | None = None
@@ -40,18 +43,18 @@ class Reads:
     def gather(self, segments: Sequence[Segment], device: torch.device) -> Gather:
         """Index arrays of one batch."""
         entries = [
-            (slot, token - segment.start, row * self._shape[1] + column, 1.0 / len(tokens))
+            (slot, token - segment.start, row * self._shape[1] + column, len(tokens))
             for slot, segment in enumerate(segments)
             for row in segment.rows
             for column, tokens in enumerate(self._tokens[row])
             for token in range(max(tokens.start, segment.start), min(tokens.stop, segment.stop))
         ]
-        batch, token, target, weight = zip(*entries, strict=True) if entries else ((), (), (), ())
+        batch, token, target, count = zip(*entries, strict=True) if entries else ((), (), (), ())
         return Gather(
             torch.tensor(batch, dtype=torch.long, device=device),
             torch.tensor(token, dtype=torch.long, device=device),
             torch.tensor(target, dtype=torch.long, device=device),
-            torch.tensor(weight, dtype=torch.float32, device=device),
+            torch.tensor(count, dtype=torch.long, device=device),
         )
 
     def take(self, layer: int, hidden: Hidden, gather: Gather) -> None:
@@ -61,8 +64,10 @@ class Reads:
         if self._buffer is None:
             n_rows = self._shape[0] * self._shape[1]
             shape = (len(self.layers), n_rows, hidden.shape[-1])
-            self._buffer = torch.zeros(shape, dtype=torch.float32, device=hidden.device)
-        rows = hidden[gather.batch, gather.token].float() * gather.weight[:, None]
+            dtype = torch.promote_types(hidden.dtype, torch.float32)
+            with torch.inference_mode(False):  # an inference tensor could not be changed in place by its user
+                self._buffer = torch.zeros(shape, dtype=dtype, device=hidden.device)
+        rows = hidden[gather.batch, gather.token].to(self._buffer.dtype) / gather.count[:, None]
         self._buffer[self.layers[layer]].index_add_(0, gather.target, rows.to(self._buffer.device))
 
     def residuals(self, dtype: torch.dtype, d_model: int) -> Residuals:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.cache_utils import Cache
 
 from personascope.errors import ModelError
 from personascope.models.answers import option_logprobs
@@ -25,6 +26,8 @@ from personascope.prompts.prompt import Prompt
 
 Cell = tuple[Intervention, ...]
 """One condition of a sweep: interventions at one layer; () is the unsteered baseline."""
+Call = tuple[tuple[Any, ...], dict[str, Any]]
+"""What a block was called with besides the hidden states: positional and keyword arguments."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,8 @@ def sweep(engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], 
     """Answers of all prompts under all cells.
 
     Raises:
-        ModelError: a cell mixes layers, a layer is out of range, or reuse is refused for this model.
+        ModelError: a cell mixes layers, an intervention does not fit the model, the engine is being steered already,
+            or this model cannot resume from a layer.
         SpanError: an intervention's position is not in a prompt.
     """
     _check(engine, cells)
@@ -52,7 +56,7 @@ def sweep(engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], 
 
 
 def _check(engine: HookEngine, cells: Sequence[Cell]) -> None:
-    engine.check_layers([intervention.layer for cell in cells for intervention in cell])
+    engine.check_interventions([intervention for cell in cells for intervention in cell])
     for index, cell in enumerate(cells):
         if len({intervention.layer for intervention in cell}) > 1:
             raise ModelError(
@@ -60,10 +64,16 @@ def _check(engine: HookEngine, cells: Sequence[Cell]) -> None:
                 "A sweep resumes from one layer.",
                 "Use `run(..., interventions=...)` for several layers at once.",
             )
-    if engine.anatomy.reuse_refused:
+    if engine.interventions:
         raise ModelError(
-            f"{engine.name} cannot be swept: {engine.anatomy.reuse_refused}.",
-            "A sweep resumes from a layer over frozen prefixes, which this model's state does not allow.",
+            f"{engine.name} is being steered while a sweep starts.",
+            "The cells of a sweep say all that is added; what a `with steer(...)` block adds would be left out.",
+            "Sweep outside of the block.",
+        )
+    if engine.resume_off:
+        raise ModelError(
+            f"{engine.name} cannot be swept: {engine.resume_off}.",
+            "A sweep resumes from a layer over frozen prefixes, which this model does not allow.",
             "Use `run(..., interventions=...)` once per cell.",
         )
 
@@ -87,8 +97,8 @@ class _Sweep:
     def handle(self, batch: list[Segment], past: Past | None) -> None:
         """Baseline pass of one batch of leaves, then every cell from its own layer up."""
         kept: dict[int, Tensor] = {}
-        arguments: dict[int, dict[str, Any]] = {}
-        final = self._baseline(batch, past, kept, arguments)
+        calls: dict[int, Call] = {}
+        final = self._baseline(batch, past, kept, calls)
         zero = [index for index, cell in enumerate(self.cells) if not cell]
         self._answer(batch, final[None].expand(max(1, len(zero)), *final.shape), zero)
         width = len(batch) * kept_width(batch)
@@ -97,11 +107,11 @@ class _Sweep:
             for start in range(0, len(indices), per_step):
                 step = indices[start : start + per_step]
                 hidden = torch.cat([self._steer(kept[layer], batch, self.cells[index]) for index in step])
-                hidden = self._resume(hidden, layer, len(step), past, arguments)
+                hidden = self._resume(hidden, layer, len(step), past, calls)
                 self._answer(batch, hidden.view(len(step), len(batch), *hidden.shape[1:]), step)
 
     def _baseline(
-        self, batch: list[Segment], past: Past | None, kept: dict[int, Tensor], arguments: dict[int, dict[str, Any]]
+        self, batch: list[Segment], past: Past | None, kept: dict[int, Tensor], calls: dict[int, Call]
     ) -> Tensor:
         """Unsteered pass; keeps the sweep layers' outputs and the call arguments of the blocks above them."""
         last = self.engine.n_layers - 1
@@ -117,7 +127,7 @@ class _Sweep:
         lowest = min(self.by_layer, default=last)
         listener: LayerListener = keep
         handles = [
-            self.engine.anatomy.layers[layer].register_forward_pre_hook(_record(arguments, layer), with_kwargs=True)
+            self.engine.anatomy.layers[layer].register_forward_pre_hook(_record(calls, layer), with_kwargs=True)
             for layer in range(lowest + 1, last + 1)
         ]
         try:
@@ -133,18 +143,14 @@ class _Sweep:
             hidden = add_at(hidden, offset, batch, self.prompts, intervention.where)
         return hidden
 
-    def _resume(
-        self, hidden: Tensor, layer: int, times: int, past: Past | None, arguments: dict[int, dict[str, Any]]
-    ) -> Tensor:
+    def _resume(self, hidden: Tensor, layer: int, times: int, past: Past | None, calls: dict[int, Call]) -> Tensor:
         """Run blocks layer+1.. on `times` stacked copies of the batch."""
         repeated = past.repeat(times) if past else None
         cache = frozen_cache(repeated, self.engine.n_layers, keep=False) if repeated else None
         size = len(hidden) // times
         for above in range(layer + 1, self.engine.n_layers):
-            keywords = {name: _stack(value, size, times) for name, value in arguments[above].items()}
-            if "past_key_values" in keywords:
-                keywords["past_key_values"] = cache
-            output = self.engine.anatomy.layers[above](hidden, **keywords)
+            others, keywords = _stack(calls[above], size, times, cache)
+            output = self.engine.anatomy.layers[above](hidden, *others, **keywords)
             self.engine.work.block_calls += 1
             hidden = output if isinstance(output, Tensor) else output[0]
         return hidden
@@ -165,20 +171,22 @@ def kept_width(batch: list[Segment]) -> int:
     return max(len(segment.tokens) for segment in batch)
 
 
-def _record(arguments: dict[int, dict[str, Any]], layer: int) -> Any:
-    def before(_module: Any, _inputs: Any, keywords: dict[str, Any]) -> None:
-        arguments[layer] = dict(keywords)
+def _record(calls: dict[int, Call], layer: int) -> Any:
+    def before(_module: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        calls[layer] = (inputs[1:], dict(keywords))
 
     return before
 
 
-def _stack(value: Any, size: int, times: int) -> Any:
-    """Repeat batch-shaped tensors (also inside tuples and dicts) for `times` stacked copies; leave the rest."""
+def _stack(value: Any, size: int, times: int, cache: Cache | None) -> Any:
+    """Repeat batch-shaped tensors (also inside tuples and dicts) for `times` stacked copies; put in their cache."""
+    if isinstance(value, Cache):
+        return cache
     if isinstance(value, Tensor):
         batched = value.ndim > 0 and value.shape[0] == size and size > 1
         return value.repeat(times, *[1] * (value.ndim - 1)) if batched else value
     if isinstance(value, tuple):
-        return tuple(_stack(part, size, times) for part in value)
+        return tuple(_stack(part, size, times, cache) for part in value)
     if isinstance(value, dict):
-        return {name: _stack(part, size, times) for name, part in value.items()}
+        return {name: _stack(part, size, times, cache) for name, part in value.items()}
     return value

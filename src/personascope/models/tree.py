@@ -60,7 +60,7 @@ def plan_tree(ids: Sequence[Sequence[int]], shareable: Sequence[int], *, split_l
     roots: list[Segment] = []
     # (rows that agree up to `start` and share one parent); an explicit stack, as prompts can nest deeply
     order = tuple(sorted(range(len(ids)), key=lambda row: tuple(ids[row])))
-    stack: list[tuple[tuple[int, ...], int, Segment | None]] = [(order, 0, None)]
+    stack: list[tuple[tuple[int, ...], int, Segment | None]] = [(order, 0, None)] if order else []
     while stack:
         rows, start, parent = stack.pop()
         for group in _worthwhile_groups(ids, shareable, rows, start):

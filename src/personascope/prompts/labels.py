@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,12 +33,14 @@ def resolve_options(tokenizer: Any, context: str, labels: Sequence[str]) -> Opti
         labels: label texts as the model would write them.
 
     Raises:
-        LabelError: a label is empty or repeated, is not exactly one token after `context`, or two labels would
-            be told apart by no token.
+        LabelError: a label is empty, repeated or has white space at its ends, is not exactly one token after
+            `context`, is unknown to the tokenizer, or two labels would be told apart by no token.
     """
-    if len(set(labels)) != len(labels) or any(not label.strip() for label in labels):
+    if len(set(labels)) != len(labels) or any(not label or label != label.strip() for label in labels):
         raise LabelError(
-            f"Labels must be distinct and not empty: {list(labels)}.", "", "Give every option its own label."
+            f"Labels must be distinct, not empty and without white space at the ends: {list(labels)}.",
+            "White space belongs to the answer prefix: all spellings of a label are counted as the label.",
+            "Give every option its own label.",
         )
     before = tokenizer(context, add_special_tokens=False)["input_ids"]
     next_tokens = [_next_token(tokenizer, context, before, label) for label in labels]
@@ -52,12 +55,19 @@ def resolve_options(tokenizer: Any, context: str, labels: Sequence[str]) -> Opti
             "The tokenizer splits them after a common beginning.",
             "Use labels with different first characters, such as digits or letters.",
         )
+    for label, token in zip(labels, next_tokens, strict=True):
+        if tokenizer.decode([token]).strip() != label:
+            raise LabelError(
+                f"Label {label!r} is read as the token {tokenizer.decode([token])!r}.",
+                "The tokenizer does not know it, or changes its spelling.",
+                "Use digits or letters.",
+            )
     return Options(tuple(labels), tuple(tuple(spelled[label]) for label in labels))
 
 
 def _next_token(tokenizer: Any, context: str, before: list[int], label: str) -> int:
     """The token that continues `context` with the label, written as a writer would: after a space in running text."""
-    runs_on = context[-1:].isascii() and (context[-1:].isalnum() or context[-1:] in ".,:;!?)")
+    runs_on = bool(re.search(r"[0-9A-Za-z.,:;!?)]\Z", context))
     written = f" {label}" if runs_on else label
     after = tokenizer(context + written, add_special_tokens=False)["input_ids"]
     if after[: len(before)] != before or len(after) != len(before) + 1:

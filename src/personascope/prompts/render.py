@@ -12,6 +12,8 @@ from personascope.errors import SpanError, TemplateError, nearest
 from personascope.prompts.prompt import Prompt
 from personascope.prompts.templates import Template
 
+_STAND_IN = "WordsOfTheUserTurn"
+
 
 def render(tokenizer: Any, template: Template, slots: Mapping[str, str], *, system: str = "") -> Prompt:
     """Fill the slots, apply the chat template, tokenise once.
@@ -26,20 +28,26 @@ def render(tokenizer: Any, template: Template, slots: Mapping[str, str], *, syst
         Prompt whose spans are the slots that have text, plus "eot" when a special token ends the user turn.
 
     Raises:
-        TemplateError: no chat template, a slot without text or an unknown slot, a template that alters the user
-            turn, a tokenizer without offsets, or two beginning-of-sequence tokens.
+        TemplateError: no chat template or one that fails, a slot without text or an unknown slot, a chat template
+            that alters the user turn, a special token in the text of a slot or of the persona, a tokenizer without
+            offsets, or two beginning-of-sequence tokens.
         SpanError: a slot's text is not found in the tokens.
     """
     user, places = _fill(template, slots)
-    text = _chat(tokenizer, user, system) + template.answer_prefix
-    start = text.rfind(user)
-    if start < 0:
+    chat, start = _chat(tokenizer, user, system)
+    text = chat + template.answer_prefix
+    if start < 0 or not text.startswith(user, start):
         raise TemplateError(
             f"The chat template changes the user turn of template {template.name!r}, so its spans cannot be found.",
             f"Not found: {user[:60]!r} in {text[:120]!r}.",
-            "Remove white space at the ends of the item, or pass another chat template.",
+            "Pass another chat template.",
         )
     ids, offsets = _tokenise(tokenizer, text)
+    first, stop = _tokens_of(offsets, start, start + len(user))
+    within = [(a - start, b - start) for a, b in offsets[first:stop]]
+    _refuse_special(tokenizer, f"The user turn of template {template.name!r}", user, ids[first:stop], within)
+    if system:
+        _refuse_special(tokenizer, "The system message", system, *_tokenise(tokenizer, system))
     spans = {name: _tokens_of(offsets, start + a, start + b) for name, (a, b) in places.items()}
     for name, (first, stop) in spans.items():
         if first >= stop:
@@ -70,30 +78,49 @@ def _fill(template: Template, slots: Mapping[str, str]) -> tuple[str, dict[str, 
             continue
         if name not in slots:
             raise TemplateError(f"Template {template.name!r} needs text for slot {name!r}.", "", f"Slots: {names}.")
-        if slots[name]:
-            places[name] = (len(user), len(user) + len(slots[name]))
+        words = slots[name].strip()
+        if words:
+            first = len(user) + slots[name].index(words)
+            places[name] = (first, first + len(words))
         user += slots[name]
     # chat templates trim turns, so white space at the ends (of an empty framing, say) goes here, spans moving along
     lead = len(user) - len(user.lstrip())
     return user.strip(), {name: (a - lead, b - lead) for name, (a, b) in places.items()}
 
 
-def _chat(tokenizer: Any, user: str, system: str) -> str:
+def _chat(tokenizer: Any, user: str, system: str) -> tuple[str, int]:
+    """The chat as text and the place in it where the user's words begin, -1 when they are not found.
+
+    A stand-in shows the place: the words themselves may occur elsewhere too (an item "assistant").
+    """
     if not getattr(tokenizer, "chat_template", None):
         raise TemplateError(
             f"The tokenizer of {getattr(tokenizer, 'name_or_path', 'this model')!r} has no chat template.",
             "It is probably a base model, which was never trained to take turns.",
             "Use its instruction-tuned version, or give a chat template (recipe: model.chat_template, a Jinja file).",
         )
-    turn = {"role": "user", "content": user}
-    system_turn = [{"role": "system", "content": system}] if system else []
+    lead, turns = "", [{"role": "system", "content": system}] if system else []
+    if system and not _shows_system(tokenizer, system):
+        lead, turns = f"{system}\n\n", []
     try:
-        return _apply(tokenizer, [*system_turn, turn])
+        text = _apply(tokenizer, [*turns, {"role": "user", "content": lead + user}])
+        marked = _apply(tokenizer, [*turns, {"role": "user", "content": lead + _STAND_IN}])
+    except jinja2.TemplateError as error:
+        raise TemplateError(
+            "The chat template fails on a conversation of one user turn.",
+            f"{type(error).__name__}: {error}",
+            "Give another chat template (recipe: model.chat_template, a Jinja file).",
+        ) from error
+    return text, marked.rfind(_STAND_IN)
+
+
+def _shows_system(tokenizer: Any, system: str) -> bool:
+    """Templates without a system role raise or drop the text; their convention is to put it into the user turn."""
+    try:
+        turns = [{"role": "system", "content": system}, {"role": "user", "content": _STAND_IN}]
+        return system.strip() in _apply(tokenizer, turns)
     except jinja2.TemplateError:
-        if not system:
-            raise
-        # templates without a system role raise; their own convention is to put the system text into the user turn
-        return _apply(tokenizer, [{"role": "user", "content": f"{system}\n\n{user}"}])
+        return False
 
 
 def _apply(tokenizer: Any, messages: list[dict[str, str]]) -> str:
@@ -126,10 +153,31 @@ def _tokens_of(offsets: list[tuple[int, int]], start: int, stop: int) -> tuple[i
     return (inside[0], inside[-1] + 1) if inside else (0, 0)
 
 
+def _refuse_special(tokenizer: Any, what: str, text: str, ids: list[int], offsets: list[tuple[int, int]]) -> None:
+    """Words that hold, say, an end-of-turn token would silently end the turn and move `eot` and the spans."""
+    special = _special_ids(tokenizer)
+    for token, (a, b) in zip(ids, offsets, strict=True):
+        is_unknown_word = token == tokenizer.unk_token_id and text[a:b].strip() != tokenizer.unk_token
+        if token in special and not is_unknown_word:
+            raise TemplateError(
+                f"{what} contains the special token {tokenizer.decode([token])!r}: {text[max(0, a - 40) : b + 40]!r}.",
+                "The model would read it as the end or the start of a turn, not as text.",
+                "Reword the text, or leave it out.",
+            )
+
+
 def _end_of_turn(tokenizer: Any, ids: list[int], offsets: list[tuple[int, int]], after: int) -> int | None:
     """Index of the first special token that begins at or after the end of the user's text."""
-    special = set(tokenizer.all_special_ids) | {
-        token for token, added in tokenizer.added_tokens_decoder.items() if added.special
-    }
+    special = _special_ids(tokenizer)
     found = (i for i, (a, _) in enumerate(offsets) if a >= after and ids[i] in special)
     return next(found, None)
+
+
+def _special_ids(tokenizer: Any) -> frozenset[int]:
+    """Ids of all special tokens, cached on the tokenizer: with Gemma's 6000 added tokens this takes milliseconds."""
+    cached: tuple[int, frozenset[int]] | None = getattr(tokenizer, "_personascope_special", None)
+    if cached is None or cached[0] != len(tokenizer):  # tokens may be added later
+        added = (token for token, content in tokenizer.added_tokens_decoder.items() if content.special)
+        cached = (len(tokenizer), frozenset(tokenizer.all_special_ids).union(added))
+        tokenizer._personascope_special = cached
+    return cached[1]

@@ -1,0 +1,160 @@
+"""Steer choices along the preference direction and one facet along its own, with random directions beside each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from personascope.activations.store import ActivationStore
+from personascope.direction import Direction
+from personascope.experiments.asking import Material, choice_prompt, item_prompt
+from personascope.experiments.probing import facet_rows, task_rows
+from personascope.experiments.recipe import Recipe
+from personascope.models.engine import HookEngine
+from personascope.probes.evaluate import fit_direction_weights
+from personascope.prompts.labels import resolve_options
+from personascope.prompts.prompt import Prompt
+from personascope.prompts.templates import CHOICE, ORDERS, Template, likert_template
+from personascope.shapes import Features
+from personascope.steering.coefficient_sweep import SweepAnswers, coefficient_sweep
+from personascope.steering.read_outs import choice_curve, facet_curve
+
+PUSH_FIRST_TASK = {"mean:task_a": 1.0, "mean:task_b": -1.0}
+FROM_ITEM = {"from:item": 1.0}
+
+
+def preference_directions(
+    engine: HookEngine, store: ActivationStore, utilities: pl.DataFrame, material: Material, recipe: Recipe
+) -> list[Direction]:
+    """The baseline persona's preference direction at every swept layer: ridge weights on all its tasks."""
+    persona = material.choosers[0].name
+    means = f"higher task utility under persona {persona}"
+    return [
+        _direction(engine, store, recipe, layer, *task_rows(store, utilities, material, persona, layer, recipe), means)
+        for layer in recipe.steering.layers
+    ]
+
+
+def facet_directions(
+    engine: HookEngine, store: ActivationStore, items: pl.DataFrame, recipe: Recipe
+) -> list[Direction]:
+    """The facet's direction at every swept layer: ridge weights for keyed answers to its items under all personas."""
+    facet = recipe.steering.facet
+    means = f"answers to items of {facet} nearer to its + pole"
+    return [
+        _direction(engine, store, recipe, layer, *facet_rows(store, items, facet, layer, recipe), means)
+        for layer in recipe.steering.layers
+    ]
+
+
+def _direction(
+    engine: HookEngine,
+    store: ActivationStore,
+    recipe: Recipe,
+    layer: int,
+    features: Features,
+    target: np.ndarray,
+    groups: np.ndarray,
+    means: str,
+) -> Direction:
+    return Direction(
+        vector=fit_direction_weights(features, target, groups),
+        layer=layer,
+        position=recipe.probes.position,
+        model=engine.name,
+        model_hash=engine.fingerprint().get("weights", ""),
+        reference_norm=float(np.linalg.norm(features, axis=1).mean()),
+        means=means,
+        fit=f"ridge, {len(target)} rows, penalty by grouped folds",
+        data_hash=store.key,
+    )
+
+
+def steering_tables(
+    engine: HookEngine,
+    material: Material,
+    recipe: Recipe,
+    stores: Mapping[str, ActivationStore],
+    preference: Sequence[Direction],
+    facet: Sequence[Direction],
+    progress: Callable[[str, int, int], None],
+) -> dict[str, pl.DataFrame]:
+    """Both sweeps as one table."""
+    features = {
+        kind: {layer: stores[kind].layer(layer, recipe.probes.position) for layer in recipe.steering.layers}
+        for kind in ("tasks", "hexaco")
+    }
+    progress("steering", 0, 2)
+    choices = steer_choices(engine, material, recipe, preference, features["tasks"])
+    progress("steering", 1, 2)
+    scores = steer_facet(engine, material, recipe, facet, features["hexaco"])
+    progress("steering", 2, 2)
+    return {"steering": pl.concat([choices, scores], how="diagonal")}
+
+
+def steer_choices(
+    engine: HookEngine,
+    material: Material,
+    recipe: Recipe,
+    directions: Sequence[Direction],
+    features: Mapping[int, Features],
+) -> pl.DataFrame:
+    """Push one task's tokens up and the other's down; the baseline persona chooses, in both orders."""
+    rng = np.random.default_rng(recipe.seed)
+    drawn = rng.permutation(len(material.pairs))[: recipe.steering.pairs]
+    prompts, pair = [], []
+    for number in sorted(drawn.tolist()):
+        i, j = (material.pool.tasks[index] for index in material.pairs[number])
+        prompts += [choice_prompt(engine, material.choosers[0], *order) for order in ((i, j), (j, i))]
+        pair += [number, number]
+    answers = _sweep(engine, prompts, directions, PUSH_FIRST_TASK, CHOICE, features, recipe)
+    curve = choice_curve(answers, np.array(pair), n_resamples=recipe.resamples, seed=recipe.seed)
+    return curve.select(pl.lit("choice").alias("target"), pl.all())
+
+
+def steer_facet(
+    engine: HookEngine,
+    material: Material,
+    recipe: Recipe,
+    directions: Sequence[Direction],
+    features: Mapping[int, Features],
+) -> pl.DataFrame:
+    """Push every token from the item on; the first persona answers the facet's items in both anchor orders."""
+    items = material.bank.subset([recipe.steering.facet]).items
+    asked = [(number, item, order) for number, item in enumerate(items) for order in ORDERS]
+    prompts = [item_prompt(engine, material.respondents[0], item, order) for _, item, order in asked]
+    answers = _sweep(engine, prompts, directions, FROM_ITEM, likert_template(ORDERS[0]), features, recipe)
+    curve = facet_curve(
+        answers,
+        item=np.array([number for number, _, _ in asked]),
+        key=np.array([item.key for _, item, _ in asked]),
+        descending=np.array([order == "descending" for _, _, order in asked]),
+        n_resamples=recipe.resamples,
+        seed=recipe.seed,
+    )
+    return curve.select(pl.lit(f"facet:{recipe.steering.facet}").alias("target"), pl.all())
+
+
+def _sweep(
+    engine: HookEngine,
+    prompts: Sequence[Prompt],
+    directions: Sequence[Direction],
+    where: Mapping[str, float],
+    template: Template,
+    features: Mapping[int, Features],
+    recipe: Recipe,
+) -> SweepAnswers:
+    context = prompts[0].text.splitlines()[-1]
+    return coefficient_sweep(
+        engine,
+        prompts,
+        directions,
+        coefficients=recipe.steering.coefficients,
+        where=where,
+        options=resolve_options(engine.tokenizer, context, template.labels),
+        features=features,
+        n_random=recipe.steering.random_directions,
+        seed=recipe.seed,
+    )

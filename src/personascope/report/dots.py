@@ -1,0 +1,139 @@
+"""Dot-and-interval traces, and panels of them with one row per persona."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+import polars as pl
+from plotly.subplots import make_subplots
+
+from personascope.report.theme import MUTED, PersonaStyle, Styles, persona_styles, template
+from personascope.report.wording import estimate, label
+
+_BELOW_PLOT, _ABOVE_PLOT = 64, 58
+_ROW_HEIGHT = 30
+
+
+def column(frame: pl.DataFrame, name: str) -> list[Any]:
+    """A column as a list, or nulls where an optional column is absent; NaN, which has no place in JSON, is null."""
+    if name not in frame.columns:
+        return [None] * frame.height
+    series = frame[name]
+    return (series.fill_nan(None) if series.dtype.is_float() else series).to_list()
+
+
+def dot_trace(
+    x: Sequence[float | None],
+    y: Sequence[Any],
+    low: Sequence[float | None],
+    high: Sequence[float | None],
+    *,
+    style: PersonaStyle,
+    hover: Sequence[str],
+    **more: Any,
+) -> go.Scatter:
+    """Markers with horizontal 95 % intervals; a null interval leaves a bare dot, a null value nothing."""
+
+    def arm(ends: Sequence[float | None], sign: float) -> list[float]:
+        pairs = zip(x, ends, strict=True)
+        return [0.0 if at is None or end is None else sign * (end - at) for at, end in pairs]
+
+    size = 10 if style.symbol.startswith("triangle") else 8  # a triangle covers half of its square
+    marker = {"size": size, "color": style.colour, "symbol": style.symbol, "line": {"width": 0.8, "color": "white"}}
+    return go.Scatter(
+        x=list(x),
+        y=list(y),
+        mode="markers",
+        marker=marker | more.pop("marker", {}),
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": arm(high, 1.0),
+            "arrayminus": arm(low, -1.0),
+            "thickness": 1.5,
+            "width": 0,
+            "color": style.colour,
+        },
+        customdata=list(hover),
+        hovertemplate="%{customdata}<extra></extra>",
+        **more,
+    )
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column of a panel figure: which number, what it is called, and the range it lives in (None: automatic).
+
+    `column + "_low"` and `column + "_high"` are drawn as its interval where they exist.
+    """
+
+    column: str
+    title: str
+    unit: str = ""
+    bounds: tuple[float, float] | None = None
+
+
+def persona_panels(frame: pl.DataFrame, panels: Sequence[Panel], styles: Styles | None = None) -> go.Figure:
+    """Side-by-side dot plots with one row per persona; panels whose column is absent or all null are left out."""
+    shown = [panel for panel in panels if any(value is not None for value in column(frame, panel.column))]
+    personas = frame["persona"].to_list()
+    known = styles or persona_styles(personas)
+    figure = make_subplots(
+        rows=1,
+        cols=max(1, len(shown)),
+        shared_yaxes=True,
+        horizontal_spacing=0.035,
+        subplot_titles=[f"<b>{panel.title}</b>" for panel in shown] or None,
+    )
+    for place, panel in enumerate(shown, start=1):
+        _add_panel(figure, place, panel, frame, known)
+    figure.update_layout(
+        template=template(),
+        height=_BELOW_PLOT + _ABOVE_PLOT + _ROW_HEIGHT * max(3, len(personas)),
+        margin={"l": 100, "r": 24, "t": _ABOVE_PLOT, "b": _BELOW_PLOT},
+        showlegend=False,
+    )
+    figure.update_annotations(font={"size": 13}, yshift=4)
+    rows = list(range(len(personas)))
+    figure.update_yaxes(
+        tickvals=rows,
+        ticktext=[label(name) for name in personas],
+        range=[len(personas) - 0.5, -0.5],
+        zeroline=False,
+    )
+    return figure
+
+
+def _add_panel(figure: go.Figure, place: int, panel: Panel, frame: pl.DataFrame, styles: Styles) -> None:
+    values, lows, highs = (column(frame, panel.column + end) for end in ("", "_low", "_high"))
+    for row, persona in enumerate(frame["persona"].to_list()):
+        value, low, high = values[row], lows[row], highs[row]
+        text = number_with_interval(value, low, high)
+        trace = dot_trace(
+            [value],
+            [row],
+            [low],
+            [high],
+            style=styles[persona],
+            hover=[f"<b>{label(persona)}</b><br>{panel.title}: {text}"],
+            name=label(persona),
+            marker={"size": 9},
+        )
+        figure.add_trace(trace, row=1, col=place)
+    figure.update_xaxes(
+        title={"text": panel.unit, "font": {"size": 12, "color": MUTED}},
+        range=None if panel.bounds is None else list(panel.bounds),
+        nticks=5,
+        row=1,
+        col=place,
+    )
+    if panel.bounds is None:
+        figure.update_xaxes(rangemode="tozero", row=1, col=place)
+
+
+def number_with_interval(value: float | None, low: float | None, high: float | None) -> str:
+    """A value for a hover box, with its interval only where there is one."""
+    return estimate(value, low, high).removesuffix(" [no interval]")

@@ -1,0 +1,78 @@
+"""Names, texts and numbers as a reader sees them, on the page and inside figures."""
+
+from __future__ import annotations
+
+import html
+import textwrap
+
+MISSING = "not available"
+_SPECIAL = {
+    "social_self_esteem": "Social self-esteem",
+    "eot": "end of the user's turn (eot)",
+    "answer": "start of the answer (answer)",
+    "all": "all personas pooled",
+}
+_LONGEST_NAME = 44
+
+
+def pretty(name: str) -> str:
+    """A stored name as words: `greed_avoidance` -> "Greed avoidance", `meta - self` -> "Meta − Self"."""
+    if name in _SPECIAL:
+        return _SPECIAL[name]
+    if " - " in name:
+        return " − ".join(pretty(part) for part in name.split(" - "))
+    if name.startswith("facet:"):
+        return f"Facet: {pretty(name.removeprefix('facet:')).lower()}"
+    words = " ".join(name.replace("_", " ").split())
+    words = words[:1].upper() + words[1:]
+    return words if len(words) <= _LONGEST_NAME else words[: _LONGEST_NAME - 1] + "…"
+
+
+def figure_text(text: str) -> str:
+    """Escape a text for plotly, which reads tags such as <b> and <a href> in every label and hover."""
+    return html.escape(" ".join(text.split()), quote=False)
+
+
+def label(name: str) -> str:
+    """A stored name as an axis, legend or hover label of a figure."""
+    return figure_text(pretty(name))
+
+
+def wrapped(text: str, width: int = 58) -> str:
+    """An item or task text for a hover box: escaped, in lines of at most `width` characters."""
+    return "<br>".join(html.escape(line, quote=False) for line in textwrap.wrap(text, width))
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A number with a true minus sign; one more digit below 0.1, so that small effects do not all read 0.00."""
+    if value is None:
+        return MISSING
+    shown = f"{value:.{digits + (abs(value) < 0.0995)}f}"
+    return shown.replace("-", "−") if float(shown) else shown.lstrip("-")
+
+
+def signed(value: float | None) -> str:
+    """A difference: always with its sign."""
+    return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
+def interval(low: float | None, high: float | None) -> str:
+    """A 95 % interval in brackets, or a plain statement that there is none."""
+    return "[no interval]" if low is None or high is None else f"[{number(low)}, {number(high)}]"
+
+
+def estimate(value: float | None, low: float | None, high: float | None) -> str:
+    """A value followed by its 95 % interval."""
+    return f"{number(value)} {interval(low, high)}"
+
+
+def listed(names: list[str]) -> str:
+    """Names in a sentence: "A", "A and B", "A, B and C"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}" if names else "none"
+
+
+def share(part: int, whole: int) -> str:
+    """A count of a count: "none of the 25", "3 of 25", "all 25"."""
+    if part == 0:
+        return f"none of the {whole}"
+    return f"all {whole}" if part == whole else f"{part} of {whole}"
