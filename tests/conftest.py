@@ -8,8 +8,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from jaxtyping import install_import_hook
 
-with install_import_hook("personascope", "beartype.beartype"):
-    import personascope  # noqa: F401
+# for the whole session: submodules are imported by the tests, long after this line
+install_import_hook("personascope", "beartype.beartype")
 
 import pytest
 import torch

@@ -1,11 +1,7 @@
 import contextlib
 import errno
 import os
-import resource
-import shutil
 import stat
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,51 +14,6 @@ from personascope.activations.manifest import MANIFEST, read_records
 from personascope.activations.shard import shard_path
 from personascope.activations.store import ActivationStore
 from personascope.errors import ActivationError, StoreError
-
-CALLS = ("fsync", "link", "unlink", "rename", "replace")
-
-
-@pytest.fixture
-def reference(tmp_path, plan, backend):
-    """Files of an uninterrupted run."""
-    collect(plan, backend, tmp_path / "reference")
-    return snapshot(tmp_path / "reference")
-
-
-class KthCall:
-    """Lets the k-th system call of a kind fail, before or after it took effect; counts them all."""
-
-    def __init__(self, monkeypatch, k, error, after, forever):
-        self.k, self.error, self.after, self.forever, self.count = k, error, after, forever, 0
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
-
-    def wrap(self, call):
-        def counted(*args, **kwargs):
-            self.count += 1
-            hit = self.count == self.k
-            dead = self.forever and self.count > self.k
-            result = None if dead or (hit and not self.after) else call(*args, **kwargs)
-            if hit or dead:
-                raise self.error
-            return result
-
-        return counted
-
-
-class ProcessDied(BaseException):
-    """Stands for kill -9 inside one process: once raised, no further call takes effect."""
-
-
-def run_with_fault(plan, folder, k, error, after, forever):
-    """Collect with the fault; returns the number of calls made and the error that came out, if any."""
-    with pytest.MonkeyPatch.context() as patch:
-        fault = KthCall(patch, k, error, after, forever)
-        try:
-            collect(plan, FakeBackend(), folder)
-        except (ProcessDied, StoreError) as raised:
-            return fault.count, raised
-    return fault.count, None
 
 
 def test_a_collection_computes_each_row_once_and_fills_the_store(tmp_path, plan, backend):
@@ -174,148 +125,6 @@ def test_a_backend_of_another_width_is_refused(tmp_path, plan, backend):
     )
     with pytest.raises(ActivationError, match=r"width 5 from 'fake', whose d_model is 6"):
         collect(plan, backend, tmp_path)
-
-
-def test_an_interrupt_leaves_no_temporary_and_can_be_resumed(tmp_path, plan, reference, monkeypatch):
-    folder, link = tmp_path / "store", os.link
-
-    def interrupt(prompts):
-        if len(impatient.batches) == 2:
-            raise KeyboardInterrupt
-
-    impatient = FakeBackend(on_run=interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        collect(plan, impatient, folder)
-    monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        collect(plan, FakeBackend(), folder)
-    assert not temporaries(folder)
-    monkeypatch.setattr(os, "link", link)
-    collect(plan, FakeBackend(), folder)
-    assert snapshot(folder) == reference
-
-
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_dying_at_any_system_call_loses_nothing_acknowledged(tmp_path, plan, reference, after):
-    k, died = 0, True
-    while died:
-        k += 1
-        folder = tmp_path / f"store{k}"
-        _, died = run_with_fault(plan, folder, k, ProcessDied(), after, forever=True)
-        acknowledged = {number: shard_path(folder, number).stat().st_ino for number in read_records(folder)}
-        survivor = FakeBackend()
-        collect(plan, survivor, folder)
-        assert snapshot(folder) == reference, k
-        assert not temporaries(folder)
-        assert {number: shard_path(folder, number).stat().st_ino for number in acknowledged} == acknowledged
-        assert len(survivor.batches) <= len(plan.shards()) - len(acknowledged)
-    assert k > 4 * len(plan.shards())
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_dying_twice_in_a_row_loses_nothing_acknowledged(tmp_path, backend, after):
-    plan = make_plan(backend, rows_per_shard=6)
-    collect(plan, backend, tmp_path / "reference")
-    reference = snapshot(tmp_path / "reference")
-    calls, _ = run_with_fault(plan, tmp_path / "count", 0, None, after, forever=False)
-    for first in range(1, calls + 1):
-        second, died = 0, True
-        while died:
-            second += 1
-            folder = tmp_path / f"store{first}-{second}"
-            run_with_fault(plan, folder, first, ProcessDied(), after, forever=True)
-            _, died = run_with_fault(plan, folder, second, ProcessDied(), after, forever=True)
-            collect(plan, FakeBackend(), folder)
-            assert snapshot(folder) == reference, (first, second)
-            assert not temporaries(folder)
-            shutil.rmtree(folder)
-
-
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_failing_system_call_is_a_clear_error_that_can_be_resumed(tmp_path, plan, reference, code):
-    calls, _ = run_with_fault(plan, tmp_path / "count", 0, None, after=False, forever=False)
-    stopped = 0
-    for k in range(1, calls + 1):
-        folder = tmp_path / f"store{k}"
-        _, raised = run_with_fault(plan, folder, k, OSError(code, os.strerror(code)), after=False, forever=False)
-        if raised:
-            stopped += 1
-            assert isinstance(raised, StoreError)
-            assert raised.__cause__.errno == code
-            assert os.strerror(code) in str(raised)
-            assert not temporaries(folder)
-        collect(plan, FakeBackend(), folder)
-        assert snapshot(folder) == reference, k
-        assert not temporaries(folder)
-    removals = 1 + len(plan.shards())  # a temporary that cannot be removed is no reason to stop
-    assert stopped == calls - removals
-
-
-def test_a_full_disk_leaves_no_temporary_and_resumes_when_there_is_space(tmp_path, plan, reference):
-    folder = tmp_path / "store"
-    size = len(reference["shard-00000.h5"])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size - 100, hard))
-    try:
-        with pytest.raises(StoreError, match="could not publish shard 0") as caught:
-            collect(plan, FakeBackend(), folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert caught.value.__cause__.errno == errno.EFBIG
-    assert not temporaries(folder)
-    assert not list(folder.glob("*.h5"))
-    collect(plan, FakeBackend(), folder)
-    assert snapshot(folder) == reference
-
-
-@contextlib.contextmanager
-def as_nobody():
-    """Give up root for a while: root may write anywhere."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-
-
-def test_an_unwritable_folder_is_a_clear_error(plan, backend):
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o555)
-        with as_nobody(), pytest.raises(StoreError, match=r"could not open the lock file(.|\n)*Permission denied"):
-            collect(plan, backend, Path(name))
-        with as_nobody(), pytest.raises(StoreError, match=r"could not make the folder(.|\n)*Permission denied"):
-            collect(plan, backend, Path(name) / "inner")
-        Path(name).chmod(0o755)
-    assert backend.batches == []
-
-
-def test_a_file_where_the_folder_should_be_is_a_clear_error(tmp_path, plan, backend):
-    (tmp_path / "store").write_text("a file")
-    with pytest.raises(StoreError, match="could not make the folder"):
-        collect(plan, backend, tmp_path / "store")
-
-
-def test_a_shard_that_cannot_be_read_is_not_thrown_away(tmp_path, plan, backend):
-    collect(plan, backend, tmp_path)
-    shard_path(tmp_path, 1).unlink()
-    shard_path(tmp_path, 1).mkdir()
-    with pytest.raises(StoreError, match="could not check what is there"):
-        collect(plan, backend, tmp_path)
-
-
-def test_a_file_system_without_hard_links_is_a_clear_error(tmp_path, plan, backend, monkeypatch):
-    def refused(*_):
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refused)
-    with pytest.raises(StoreError) as caught:
-        collect(plan, backend, tmp_path)
-    assert "hard links" in caught.value.fix
-    assert not temporaries(tmp_path)
 
 
 def test_a_second_collector_is_refused_and_told_who_holds_the_folder(tmp_path, plan, reference):

@@ -112,15 +112,20 @@ def test_two_hundred_kills_lose_nothing(nursery, uninterrupted, tmp_path):
     assert kill_until(nursery, uninterrupted, tmp_path, kills=200, seed=2) >= 200
 
 
-def test_the_killed_and_resumed_store_holds_the_right_numbers(nursery, uninterrupted, tmp_path):
-    _, duration = uninterrupted
-    pid = nursery.start(tmp_path / "store", tmp_path / "log")
-    time.sleep(duration / 2)
+def wait_for(log, word):
+    while not lines(log, word):
+        time.sleep(0.005)
+
+
+def test_the_killed_and_resumed_store_holds_the_right_numbers(nursery, tmp_path):
+    pid = nursery.start(tmp_path / "store", tmp_path / "log", delay=0.5)
+    wait_for(tmp_path / "log", "ack")
     os.kill(pid, signal.SIGKILL)
-    nursery.status()
+    assert nursery.status() == signal.SIGKILL
     backend = FakeBackend()
     plan = make_plan(backend, rows_per_shard=2)
     collect(plan, backend, tmp_path / "store")
+    assert 0 < len(backend.batches) < len(plan.shards())
     store = ActivationStore.open(tmp_path / "store")
     for layer in plan.layers:
         assert np.array_equal(store.layer(layer, "answer"), expected_layer(plan, backend, layer, "answer"))
@@ -129,8 +134,7 @@ def test_the_killed_and_resumed_store_holds_the_right_numbers(nursery, uninterru
 def test_another_process_in_the_folder_is_refused_by_its_pid(nursery, tmp_path):
     log = tmp_path / "log"
     pid = nursery.start(tmp_path / "store", log, delay=5.0)
-    while not lines(log, "run"):
-        time.sleep(0.005)
+    wait_for(log, "run")
     plan = make_plan(FakeBackend(), rows_per_shard=2)
     with pytest.raises(StoreError, match=rf"another process(.|\n)*{pid}"):
         collect(plan, FakeBackend(), tmp_path / "store")

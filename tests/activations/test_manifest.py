@@ -1,11 +1,11 @@
-import dataclasses
 import json
 import logging
+import os
 import shutil
+import stat
 
-import numpy as np
 import pytest
-from activation_fakes import FakeBackend, make_plan, snapshot
+from activation_fakes import FORGERIES, FakeBackend, forge, make_plan, snapshot
 
 from personascope.activations.collect import collect
 from personascope.activations.layout import read_layout
@@ -197,7 +197,7 @@ def test_a_renamed_shard_is_discarded(filled, plan):
     shutil.copy(shard_path(filled, 0), shard_path(filled, 1))
     found = reconcile(filled, plan)
     assert sorted(found.discarded) == [1]
-    assert "holds shard 0" in found.discarded[1]
+    assert "is not the shard that is planned here" in found.discarded[1]
 
 
 def test_a_whole_shard_of_another_plan_is_refused_and_nothing_is_deleted(filled, backend, tmp_path):
@@ -228,9 +228,18 @@ def test_a_plan_card_is_written_once_even_by_two_writers(tmp_path, plan, backend
     assert (tmp_path / PLAN).stat().st_ino == inode
 
 
-def test_a_changed_row_order_in_a_shard_is_not_this_plans(filled, plan, monkeypatch):
-    """A shard with the right key that holds other rows can only be a forgery or a bug: it is not trusted."""
-    original = plan.shard(0)
-    turned = np.array(original.row_index[::-1])
-    monkeypatch.setattr(type(plan), "shard", lambda self, number: dataclasses.replace(original, row_index=turned))
-    assert 0 in reconcile(filled, plan).discarded
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_shard_with_sound_digests_is_discarded(filled, plan, forgery):
+    (filled / MANIFEST).unlink()
+    forge(shard_path(filled, 1), FORGERIES[forgery])
+    assert "is not the shard that is planned" in reconcile(filled, plan).discarded[1]
+
+
+def test_the_folder_is_synced_before_an_adopted_shard_is_acknowledged(filled, plan, monkeypatch):
+    (filled / MANIFEST).unlink()
+    kinds, fsync = [], os.fsync
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (kinds.append("folder" if stat.S_ISDIR(os.fstat(fd).st_mode) else "file"), fsync(fd))
+    )
+    reconcile(filled, plan)
+    assert kinds == ["folder", "file", "folder", "file", "file"]

@@ -108,6 +108,13 @@ def test_a_late_writer_does_not_acknowledge_a_damaged_or_foreign_shard(tmp_path,
     with pytest.raises(StoreError, match="refused as a shard"):
         write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
     shard_path(tmp_path, 0).unlink()
+    write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    image = bytearray(shard_path(tmp_path, 0).read_bytes())
+    image[Shard.open(shard_path(tmp_path, 0)).layout.blocks["residuals/002"].offset] ^= 1
+    shard_path(tmp_path, 0).write_bytes(image)
+    with pytest.raises(StoreError, match="not what was written"):
+        write_shard(tmp_path, plan.shard(0), outputs_of(plan, backend))
+    shard_path(tmp_path, 0).unlink()
     write_shard(
         tmp_path,
         make_plan(backend, rows_per_shard=6).shard(0),

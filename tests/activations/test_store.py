@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from activation_fakes import OPTIONS, FakeBackend, answers, expected_layer, make_plan
+from activation_fakes import FORGERIES, OPTIONS, FakeBackend, answers, expected_layer, forge, make_plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -159,6 +159,14 @@ def test_a_copied_shard_is_not_taken_for_another(folder):
     (folder / MANIFEST).unlink()
     shard_path(folder, 1).write_bytes(shard_path(folder, 0).read_bytes())
     with pytest.raises(StoreError, match="does not belong to the plan"):
+        ActivationStore.open(folder).layer(0, "answer")
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forged_shard_with_sound_digests_is_refused(folder, forgery):
+    (folder / MANIFEST).unlink()
+    forge(shard_path(folder, 1), FORGERIES[forgery])
+    with pytest.raises(StoreError, match=r"does not belong to the plan|each of the 12 rows once"):
         ActivationStore.open(folder).layer(0, "answer")
 
 

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 
@@ -56,6 +56,17 @@ class Block:
         return math.prod(self.shape) * int(self.disk_type[2:])
 
 
+class Identity(NamedTuple):
+    """Plan, number and axes of a shard; layers ascending."""
+
+    plan_key: str
+    shard: int
+    rows: int
+    layers: tuple[int, ...]
+    options: int
+    positions: int
+
+
 @dataclass(frozen=True)
 class Layout:
     """What a shard file says it is, and its datasets by name ("residuals/007", "option_logprobs", ...)."""
@@ -63,6 +74,12 @@ class Layout:
     plan_key: str
     shard: int
     blocks: dict[str, Block]
+
+    @property
+    def identity(self) -> Identity:
+        """What the shard is, to be compared with what is planned."""
+        widths = (self.blocks["option_logprobs"].shape[1], self.blocks["token_ids"].shape[1])
+        return Identity(self.plan_key, self.shard, self.n_rows, self.layers, *widths)
 
     @property
     def n_rows(self) -> int:
@@ -145,8 +162,8 @@ def _block(path: Path, name: str, dataset: Any, file_size: int) -> Block:
     if not isinstance(dataset, h5py.Dataset):
         raise _refusal(path, f"{name!r} is not a dataset")
     storage = dataset.id.get_create_plist()
-    # Before the shape is asked for: that alone makes HDF5 open the sources of a virtual dataset.
-    if storage.get_layout() != h5py.h5d.CONTIGUOUS or storage.get_nfilters() or storage.get_external_count():
+    # Before the shape is asked for: that alone makes HDF5 open the sources of a virtual dataset. Filters need chunks.
+    if storage.get_layout() != h5py.h5d.CONTIGUOUS or storage.get_external_count():
         raise _refusal(path, f"{name!r} is virtual, chunked, filtered or stored outside the file")
     if dataset.id.get_type().get_class() not in (h5py.h5t.INTEGER, h5py.h5t.FLOAT):
         raise _refusal(path, f"{name!r} holds objects, references or text, not plain numbers")
@@ -158,6 +175,7 @@ def _block(path: Path, name: str, dataset: Any, file_size: int) -> Block:
     offset = dataset.id.get_offset()
     value_type = labels.get("dtype", dataset.dtype.name)
     block = Block(offset or 0, tuple(map(int, dataset.shape)), disk_type, value_type, labels["sha256"])
+    # Without an offset nothing was ever stored; an offset beyond the end is let through by HDF5 before 2.0.
     if block.size and (offset is None or offset + block.size > file_size):
         raise _refusal(path, f"{name!r} of shape {block.shape} reaches beyond the file of {file_size} bytes")
     return block

@@ -188,11 +188,12 @@ def _examine(shard: Shard, expected: ShardPlan, acknowledged: ShardRecord | None
     record = shard.record()
     if record != acknowledged:
         shard.verify()
-    same_rows = np.array_equal(shard.read("row_index"), expected.row_index)
-    if record.shard != expected.shard or set(shard.layout.layers) != set(expected.layers) or not same_rows:
+    found, same_rows = shard.layout.identity, np.array_equal(shard.read("row_index"), expected.row_index)
+    if found != expected.identity or not same_rows:
         raise StoreError(
-            f"{shard.path} holds shard {record.shard} with layers {shard.layout.layers}, not what is planned here.",
-            "It was renamed or made by something else.",
+            f"{shard.path} is not the shard that is planned here.",
+            f"It holds {'the planned' if same_rows else 'other'} rows and says it is {found}; planned is "
+            f"{expected.identity}.",
         )
     return record
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from jaxtyping import Int
 
-from personascope.activations.layout import SCHEMA, Layout, layer_name, open_regular, read_layout
+from personascope.activations.layout import SCHEMA, Identity, Layout, layer_name, open_regular, read_layout
 from personascope.activations.publish import link_once, temporary_path
 from personascope.errors import ActivationError, StoreError
 from personascope.files import canonical_json, sha256_file
@@ -62,6 +62,12 @@ class ShardPlan:
     rows: tuple[dict[str, Any], ...]
     row_index: Int[np.ndarray, " row"]
     token_ids: Int[np.ndarray, "row position"]
+
+    @property
+    def identity(self) -> Identity:
+        """What the shard on disk must say it is."""
+        layers = tuple(sorted(self.layers))
+        return Identity(self.plan_key, self.shard, len(self.rows), layers, self.n_options, len(self.positions))
 
 
 @dataclass(frozen=True, eq=False)
@@ -164,7 +170,7 @@ def write_shard(folder: Path, plan: ShardPlan, outputs: Outputs) -> ShardRecord:
             return record
     existing = Shard.open(target)
     existing.verify()
-    if (existing.layout.plan_key, existing.layout.shard) != (plan.plan_key, plan.shard):
+    if existing.layout.identity != plan.identity:
         raise StoreError(f"{target}: this name was taken by another plan's shard meanwhile.")
     return existing.record()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from personascope.activations.layout import layer_name
+from personascope.activations.layout import Identity, layer_name
 from personascope.activations.manifest import PlanCard, present_shards, read_plan_card, read_records
 from personascope.activations.plan import TOKEN_COLUMN
 from personascope.activations.shard import Shard, ShardRecord, shard_path
@@ -173,14 +173,12 @@ class ActivationStore:
                 "Its SHA-256 differs from the manifest's: it was damaged or replaced.",
                 "Run the same collection again: a damaged shard is discarded and computed anew.",
             )
-        blocks = shard.layout.blocks
-        here = (shard.layout.plan_key, shard.layout.shard, shard.layout.n_rows, set(shard.layout.layers))
-        widths = (blocks["option_logprobs"].shape[1], blocks["token_ids"].shape[1])
-        planned = (self.key, number, self._length(number), set(self.layers))
-        if here != planned or widths != (len(self.options), len(self.positions)):
+        axes = (tuple(sorted(self.layers)), len(self.options), len(self.positions))
+        planned = Identity(self.key, number, self._length(number), *axes)
+        if shard.layout.identity != planned:
             raise StoreError(
                 f"{shard.path} does not belong to the plan {self.name!r}.",
-                f"It says (key, shard, rows, layers) {here} with (options, positions) {widths}; planned is {planned}.",
+                f"It says it is {shard.layout.identity}; planned is {planned}.",
                 "Move it away and run the same collection again.",
             )
         return shard

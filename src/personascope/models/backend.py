@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
@@ -30,6 +30,7 @@ class Outputs:
     other_logmass: Float[Tensor, " row"]
 
 
+@runtime_checkable
 class Backend(Protocol):
     """One model that answers prompts; the hook engine is the reference, other libraries adapt to it."""
 
