@@ -88,6 +88,18 @@ def test_settings_of_the_fit_and_the_seed_are_heeded():
     assert one != wide
 
 
+def test_weights_reach_the_fit():
+    # Doubling every weight is the same as halving the prior's precision (the order term's is negligible).
+    rng = np.random.default_rng(11)
+    first, second = all_pairs(12, 60, rng)
+    p, w = rng.random(120), rng.uniform(0.5, 2.0, 120)
+    doubled = split_half(first, second, p, n_tasks=12, n_splits=3, weights=2 * w, prior_sd=0.5)
+    widened = split_half(first, second, p, n_tasks=12, n_splits=3, weights=w, prior_sd=0.5 * np.sqrt(2))
+    unweighted = split_half(first, second, p, n_tasks=12, n_splits=3, prior_sd=0.5)
+    assert doubled.raw_r == pytest.approx(widened.raw_r, abs=1e-4)
+    assert abs(doubled.raw_r - unweighted.raw_r) > 1e-3
+
+
 @pytest.mark.parametrize(("n_splits", "pairs"), [(1, 10), (4, 1)])
 def test_too_few_splits_or_pairs_are_refused(n_splits, pairs):
     first, second = all_pairs(5, pairs, np.random.default_rng(6))

@@ -125,10 +125,9 @@ def test_errors_of_planted_utilities_have_the_stated_size():
 
 
 def test_utilities_have_zero_mean_even_when_one_task_always_wins():
-    fitted = fit_utilities(np.array([0, 0, 1]), np.array([1, 2, 2]), np.array([1.0, 1.0, 0.5]), n_tasks=3)
-    assert fitted.values.mean() == pytest.approx(0, abs=1e-12)
-    assert fitted.values[0] == fitted.values.max()
-    assert np.isfinite(fitted.values).all()
+    values = fit_utilities(np.array([0, 0, 1]), np.array([1, 2, 2]), np.array([1.0, 1.0, 0.5]), n_tasks=3).values
+    assert values.mean() == pytest.approx(0, abs=1e-12)
+    assert values.max() == values[0] < np.inf
 
 
 def test_a_refused_comparison_moves_nothing():
@@ -137,14 +136,8 @@ def test_a_refused_comparison_moves_nothing():
     p = rng.random(80)
     answered = fit_utilities(first, second, p, n_tasks=10)
     # Task 0 refused against everything; as wins of whatever came second, these rows would sink it.
-    refused = np.arange(1, 10)
-    extended = fit_utilities(
-        np.append(first, np.zeros(9, dtype=int)),
-        np.append(second, refused),
-        np.append(p, np.zeros(9)),
-        n_tasks=10,
-        weights=np.append(np.ones(80), np.zeros(9)),
-    )
+    more = np.append(first, np.zeros(9, dtype=int)), np.append(second, np.arange(1, 10)), np.append(p, np.zeros(9))
+    extended = fit_utilities(*more, n_tasks=10, weights=np.append(np.ones(80), np.zeros(9)))
     np.testing.assert_array_equal(extended.values, answered.values)
     np.testing.assert_array_equal(extended.standard_errors, answered.standard_errors)
     assert extended.n_comparisons == answered.n_comparisons == 80
@@ -184,7 +177,7 @@ def test_separable_choices_under_a_wide_prior_stay_finite(link):
     assert np.isfinite(fitted.log_likelihood)
 
 
-@pytest.mark.parametrize("seed", [1, 245, 267, 2221])
+@pytest.mark.parametrize("seed", [17, 33, 62, 138])
 def test_weights_of_six_orders_of_magnitude_need_shorter_steps_and_still_converge(seed):
     rng = np.random.default_rng(seed)
     first, second = random_design(rng, 10, 24)
@@ -220,11 +213,8 @@ def test_conjugate_gradients_agree_with_the_dense_factor(monkeypatch):
     assert abs(ratio.mean() - 1) < 0.01
 
 
-comparisons = st.integers(0, 2**32 - 1)
-
-
 @settings(deadline=None, max_examples=25)
-@given(comparisons, st.sampled_from(["logistic", "probit"]))
+@given(st.integers(0, 2**32 - 1), st.sampled_from(["logistic", "probit"]))
 def test_swapping_first_and_second_flips_the_order_bias_alone(seed, link):
     rng = np.random.default_rng(seed)
     first, second = random_design(rng, 7, 30)
@@ -237,7 +227,7 @@ def test_swapping_first_and_second_flips_the_order_bias_alone(seed, link):
 
 
 @settings(deadline=None, max_examples=25)
-@given(comparisons)
+@given(st.integers(0, 2**32 - 1))
 def test_shuffled_rows_and_renamed_tasks_change_nothing(seed):
     rng = np.random.default_rng(seed)
     first, second = random_design(rng, 7, 30)
@@ -293,8 +283,9 @@ def test_unusable_settings_and_shapes_are_refused():
         fit_utilities(first, second, p, n_tasks=3, prior_sd=0.0)
     with pytest.raises((DataError, TypeCheckError)):  # TypeCheckError where annotations are enforced
         fit_utilities(first, second, p, n_tasks=3, link="normal")
-    with pytest.raises((DataError, TypeCheckError)):
-        fit_utilities(first, second, p[:1], n_tasks=3)
+    for wrong in ((first, second, p[:1]), (first.astype(float), second, p)):
+        with pytest.raises((DataError, TypeCheckError)):
+            fit_utilities(*wrong, n_tasks=3)
 
 
 def test_the_frame_has_one_row_per_task():

@@ -24,8 +24,7 @@ def choice_table(frame: pl.DataFrame) -> pl.DataFrame:
 
     Args:
         frame: columns persona, first, second (task ids in the order shown), logprob_first, logprob_second (natural log
-            of the probability of choosing either), other_logmass (natural log of the rest). Each persona has each
-            pair once in each order.
+            of the probability of choosing either), other_logmass (of the rest); each pair once in each order.
 
     Returns:
         One row per persona and unordered pair: persona, task_a, task_b (task_a < task_b), log_odds_a,

@@ -33,9 +33,8 @@ def paired_contrasts(
     and the plain mean of key * d when the keys are balanced. A persona that just says yes more often moves d+ and
     d- alike and the difference not at all, so both are given beside it.
 
-    The p value is two-sided from flipping the signs of the items' differences (Fisher 1935): it holds when, without
-    an effect, each difference is symmetric around zero. q is Benjamini & Hochberg (1995) over the facets of
-    one contrast, which are one family.
+    The p value is two-sided from flipping the signs of the items' differences (Fisher 1935): it supposes that each is
+    symmetric around zero without an effect. q is Benjamini & Hochberg (1995) over the groups of one contrast.
 
     Args:
         items: columns persona, item, key, agreement and `by`; one row per persona and item.
@@ -57,16 +56,9 @@ def paired_contrasts(
     rows: list[dict[str, Any]] = []
     for persona, reference in pairs:
         joined = _pair_items(items, persona, reference).filter(pl.col(by).is_not_null())
-        family = [
-            {
-                "contrast": f"{persona} - {reference}",
-                "persona": persona,
-                "reference": reference,
-                by: group,
-                **_contrast(part, seed, n_resamples),
-            }
-            for (group,), part in joined.group_by(by, maintain_order=True)
-        ]
+        names = {"contrast": f"{persona} - {reference}", "persona": persona, "reference": reference}
+        groups = joined.group_by(by, maintain_order=True)
+        family = [{**names, by: group, **_contrast(part, seed, n_resamples)} for (group,), part in groups]
         _add_q(family)
         rows += family
     if not rows:

@@ -72,23 +72,21 @@ def split_half(
 
     Unordered pairs are split, so that all comparisons of a pair (both orders, repeats) fall in the same half; otherwise
     the halves would share pairs and r would measure retest, not generalisation over pairs. Tasks that lack
-    comparisons of positive weight in a half are left out of that split's correlation. Spearman-Brown:
-    r = 2 raw / (1 + |raw|), the odd continuation for negative values.
+    comparisons of positive weight in a half are left out of that split's correlation.
 
     Args:
-        first: index of the task shown first, shape (comparison,); also second, p_first, weights: see `fit_utilities`.
-        second: index of the task shown second, shape (comparison,).
-        p_first: outcomes in [0, 1], shape (comparison,).
+        first: index of the task shown first, as in `fit_utilities`.
+        second: likewise, the second.
+        p_first: likewise, the outcome.
         n_tasks: size of the pool.
         n_splits: random splits, at least 2.
         seed: of the splits.
-        weights: shape (comparison,).
+        weights: as in `fit_utilities`.
         **fit: further settings of `fit_utilities`.
 
     Raises:
-        DataError: fewer than 2 splits or pairs, fewer than 3 tasks common to both halves, or utilities without variance
-            in a half; also as `fit_utilities`.
-        ConvergenceError: as `fit_utilities`.
+        DataError: fewer than 2 splits or pairs, fewer than 3 tasks in both halves, or a half without variance.
+        PersonascopeError: as `fit_utilities`.
     """
     w = np.ones(len(first)) if weights is None else np.asarray(weights, dtype=np.float64)
     low_id, high_id = np.minimum(first, second).astype(np.int64), np.maximum(first, second)
@@ -104,10 +102,9 @@ def split_half(
     for split in range(n_splits):
         in_left = (rng.permutation(n_pairs) < n_pairs // 2)[pair]
         halves, seen = [], np.ones(n_tasks, dtype=bool)
-        for half in (in_left, ~in_left):
-            fitted = fit_utilities(first[half], second[half], p_first[half], n_tasks=n_tasks, weights=w[half], **fit)
-            halves.append(fitted.values)
-            seen &= np.isin(np.arange(n_tasks), np.concatenate([first[half & (w > 0)], second[half & (w > 0)]]))
+        for h in (in_left, ~in_left):
+            halves.append(fit_utilities(first[h], second[h], p_first[h], n_tasks=n_tasks, weights=w[h], **fit).values)
+            seen &= np.isin(np.arange(n_tasks), np.concatenate([first[h & (w > 0)], second[h & (w > 0)]]))
         values[split] = _pearson(halves[0][seen], halves[1][seen])
     low, high = np.percentile(values, _tails())
     raw_r = float(values.mean())
@@ -202,4 +199,5 @@ def _tails() -> tuple[float, float]:
 
 
 def _spearman_brown(r: float) -> float:
+    """Reliability of twice the data: 2 r / (1 + |r|), the odd continuation for negative values."""
     return float(2 * r / (1 + abs(r)))

@@ -93,40 +93,33 @@ def fit_utilities(
 ) -> Utilities:
     """Fit utilities and the order term by Newton's method; the model is in the module's docstring.
 
-    A refusal is no win of either task. Pass as weight the probability that one of the two was chosen at all, and as
-    `p_first` the probability of the first given that; for sampled choices, weight 0 for a refusal. Comparisons of
-    weight 0 are the same as absent.
+    A refusal is no win of either task: as weight pass the probability that one of the two was chosen at all (0 for a
+    sampled refusal), and as `p_first` that of the first given this. Weight 0 is the same as absent.
 
     Args:
         first: index of the task shown first, shape (comparison,).
-        second: index of the task shown second, shape (comparison,).
+        second: index of the task shown second.
         p_first: outcome in [0, 1], shape (comparison,): 1 the first was chosen, 0 the second, between: a probability.
         n_tasks: size of the pool, at least 2.
         weights: non-negative, shape (comparison,); 1 by default.
         prior_sd: standard deviation of the prior on each utility, in the units of the link.
         link: F, see the module's docstring.
         tolerance: converged when max_k |g_k| / (W_k + 1/prior_sd^2) is at most this, with g the gradient and W_k the
-            total weight of the comparisons that parameter k enters: the mean misfit, as a probability, left to any
-            parameter (logistic link).
+            total weight of the comparisons of parameter k: under the logistic link its mean misfit as a probability.
         max_iterations: Newton steps.
 
     Raises:
-        DataError: shapes that do not fit, a task against itself, an index outside the pool, an outcome outside
-            [0, 1], a weight below 0 (each with its row), or no comparison of positive weight.
+        DataError: unfit shapes or settings, an unusable comparison (named by its row), or none of positive weight.
         ConvergenceError: the tolerance was not reached.
     """
+    _check_settings(prior_sd, link)
     w = np.ones(len(first)) if weights is None else np.asarray(weights, dtype=np.float64)
     i, j, p = np.asarray(first), np.asarray(second), np.asarray(p_first, dtype=np.float64)
     _check_comparisons(i, j, p, w, n_tasks)
-    _check_settings(prior_sd, link)
-    used = w > 0
-    i, j, p, w = i[used], j[used], p[used], w[used]
-    precision = np.full(n_tasks + 1, prior_sd**-2.0)
-    precision[-1] = ORDER_PRIOR_SD**-2.0
-    problem = _Problem(_design(i, j, n_tasks), p, w, precision, link)
+    i, j, p, w = (x[w > 0] for x in (i, j, p, w))
+    problem = _Problem(_design(i, j, n_tasks), p, w, _prior_precision(n_tasks, prior_sd), link)
     theta, iterations, misfit = _newton(problem, tolerance, max_iterations)
     standard_errors, order_bias_se = problem.curvature(theta).standard_errors()
-    edges = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(n_tasks, n_tasks))
     return Utilities(
         values=theta[:-1] - theta[:-1].mean(),
         standard_errors=standard_errors,
@@ -136,7 +129,7 @@ def fit_utilities(
         n_comparisons=len(i),
         iterations=iterations,
         gradient_norm=misfit,
-        connected=bool(connected_components(edges, directed=False, return_labels=False) == 1),
+        connected=_is_connected(i, j, n_tasks),
     )
 
 
@@ -234,6 +227,15 @@ def _design(i: Int[np.ndarray, " comparison"], j: Int[np.ndarray, " comparison"]
     return sparse.csr_array((values, columns, np.arange(0, 3 * len(i) + 1, 3)), shape=(len(i), n_tasks + 1))
 
 
+def _prior_precision(n_tasks: int, prior_sd: float) -> Float[np.ndarray, " parameter"]:
+    return np.append(np.full(n_tasks, prior_sd**-2.0), ORDER_PRIOR_SD**-2.0)
+
+
+def _is_connected(i: Int[np.ndarray, " comparison"], j: Int[np.ndarray, " comparison"], n_tasks: int) -> bool:
+    edges = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(n_tasks, n_tasks))
+    return bool(connected_components(edges, directed=False, return_labels=False) == 1)
+
+
 def _check_comparisons(
     i: Int[np.ndarray, "*first"],
     j: Int[np.ndarray, "*second"],
@@ -241,11 +243,12 @@ def _check_comparisons(
     w: Float[np.ndarray, "*weight"],
     n_tasks: int,
 ) -> None:
-    if i.ndim != 1 or not i.shape == j.shape == p.shape == w.shape or n_tasks < 2:
+    integers = np.issubdtype(i.dtype, np.integer) and np.issubdtype(j.dtype, np.integer)
+    if i.ndim != 1 or not i.shape == j.shape == p.shape == w.shape or n_tasks < 2 or not integers:
         raise DataError(
-            f"Shapes do not fit: first {i.shape}, second {j.shape}, p_first {p.shape}, weights {w.shape}, "
-            f"{n_tasks} tasks.",
-            "All four must be (comparison,), over at least 2 tasks.",
+            f"Shapes do not fit: first {i.shape} {i.dtype}, second {j.shape} {j.dtype}, p_first {p.shape}, "
+            f"weights {w.shape}, {n_tasks} tasks.",
+            "All four must be (comparison,), the first two integer, over at least 2 tasks.",
             "Pass one entry per comparison.",
         )
     outside = (np.minimum(i, j) < 0) | (np.maximum(i, j) >= n_tasks)
