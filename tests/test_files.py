@@ -27,6 +27,11 @@ from personascope.files import (
 
 FEW = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
+
+def listing(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 REFUSED_NAMES = [
     "",
     ".",
@@ -73,13 +78,17 @@ def test_names_that_are_no_plain_file_names_are_refused_with_a_name_that_works(t
     assert safe_child(tmp_path, proposed) == tmp_path / proposed
 
 
-@pytest.mark.parametrize("name", ["a", "0", "layer-03.h5", "x" * 120, "console", "com0", "a+b_c.tar.gz", "nullable.csv"])
+@pytest.mark.parametrize(
+    "name", ["a", "0", "layer-03.h5", "x" * 120, "console", "com0", "a+b_c.tar.gz", "nullable.csv"]
+)
 def test_plain_names_become_children(tmp_path, name):
     assert safe_child(tmp_path, name) == tmp_path / name
 
 
 @FEW
-@given(name=st.one_of(st.text(), st.text(alphabet="ab.~/\\:-+_\0 ", max_size=6), st.sampled_from(["con", "aux.", "a..b"])))
+@given(
+    name=st.one_of(st.text(), st.text(alphabet="ab.~/\\:-+_\0 ", max_size=6), st.sampled_from(["con", "aux.", "a..b"]))
+)
 def test_a_name_is_a_direct_child_or_an_error(tmp_path, name):
     try:
         child = safe_child(tmp_path, name)
@@ -117,7 +126,7 @@ def test_a_file_appears_whole_at_the_clean_exit_and_not_before(tmp_path):
         assert not target.exists()
         stream.write(b"second half")
     assert target.read_bytes() == b"first half, second half"
-    assert os.listdir(target.parent) == ["file.bin"]
+    assert listing(target.parent) == ["file.bin"]
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, SystemExit])
@@ -127,7 +136,7 @@ def test_nothing_is_left_after_an_exception_and_the_old_file_stands(tmp_path, er
         with pytest.raises(error), atomic_write(tmp_path / name) as stream:
             stream.write(b"half")
             raise error
-    assert os.listdir(tmp_path) == ["old"]
+    assert listing(tmp_path) == ["old"]
     assert (tmp_path / "old").read_bytes() == b"old"
 
 
@@ -135,12 +144,15 @@ def test_nothing_is_left_when_the_target_cannot_be_replaced(tmp_path):
     (tmp_path / "folder").mkdir()
     with pytest.raises(OSError), atomic_write(tmp_path / "folder") as stream:
         stream.write(b"x")
-    assert os.listdir(tmp_path) == ["folder"]
+    assert listing(tmp_path) == ["folder"]
 
 
 def test_the_file_is_synced_before_it_is_renamed_and_the_folder_after(tmp_path, monkeypatch):
     steps, fsync, replace = [], os.fsync, Path.replace
-    place = lambda fd: "folder" if os.path.isdir(f"/proc/self/fd/{fd}") else "file"  # noqa: E731
+
+    def place(descriptor):
+        return "folder" if Path(f"/proc/self/fd/{descriptor}").is_dir() else "file"
+
     monkeypatch.setattr(os, "fsync", lambda fd: (steps.append(f"fsync {place(fd)}"), fsync(fd)))
     monkeypatch.setattr(Path, "replace", lambda a, b: (steps.append("rename"), replace(a, b)))
     write_text(tmp_path / "a", "x")
@@ -148,9 +160,9 @@ def test_the_file_is_synced_before_it_is_renamed_and_the_folder_after(tmp_path, 
 
 
 def test_syncing_a_folder_leaves_no_open_descriptor(tmp_path):
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(listing(Path("/proc/self/fd")))
     fsync_folder(tmp_path)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(listing(Path("/proc/self/fd"))) == before
 
 
 JSON_VALUES = st.recursive(
@@ -169,7 +181,11 @@ def test_canonical_json_reads_back_and_is_a_fixed_point(value):
 
 
 def test_canonical_json_has_one_spelling_for_every_order_of_keys():
-    assert canonical_json({"b": [1, 2.5], "a": "é"}) == canonical_json({"a": "é", "b": [1, 2.5]}) == '{"a":"é","b":[1,2.5]}'
+    assert (
+        canonical_json({"b": [1, 2.5], "a": "é"})
+        == canonical_json({"a": "é", "b": [1, 2.5]})
+        == '{"a":"é","b":[1,2.5]}'
+    )
     assert sha256_json({"b": 1, "a": 2}) == hashlib.sha256(b'{"a":2,"b":1}').hexdigest()
     assert sha256_json([1, 2]) != sha256_json([2, 1])
 
@@ -180,7 +196,7 @@ def test_nan_and_infinity_are_refused_and_nothing_is_written(tmp_path, value):
         canonical_json({"a": [value]})
     with pytest.raises(ValueError):
         write_json(tmp_path / "a.json", {"a": [value]})
-    assert os.listdir(tmp_path) == []
+    assert listing(tmp_path) == []
 
 
 def test_json_that_was_written_reads_back(tmp_path):
@@ -200,7 +216,7 @@ def broken(tmp_path, content, read):
 
 
 def test_broken_json_is_named_with_line_and_column(tmp_path):
-    assert "line 2, column 8: not valid JSON" in broken(tmp_path, b'{"a": 1,\n "b": x}', read_json).symptom
+    assert "line 2, column 7: not valid JSON" in broken(tmp_path, b'{"a": 1,\n "b": x}', read_json).symptom
     assert "not UTF-8" in broken(tmp_path, b'{"a": "\xff"}', read_json).symptom
 
 
@@ -210,9 +226,7 @@ def test_json_that_exhausts_the_parser_is_a_format_error(tmp_path, content):
 
 
 def test_broken_yaml_is_named_with_line_and_column(tmp_path):
-    assert "line 2, column 4: not valid YAML" in broken(tmp_path, b"a: 1\nb: [1\nc: 2", read_yaml).symptom.replace(
-        "line 3, column 2", "line 2, column 4"
-    )
+    assert "line 2, column 4: not valid YAML" in broken(tmp_path, b"a: 1\nb: }", read_yaml).symptom
     assert "not UTF-8" in broken(tmp_path, b"a: \xff", read_yaml).symptom
 
 

@@ -20,7 +20,7 @@ FACETS = {
 TOPICS = ["math", "coding", "poetry", "fiction", "advice", "planning", "persuasive_writing", "harmful_request"]
 LAYERS = list(range(0, 30, 3))
 SCRIPT = "</script><script>window.hacked = 1; alert(1)</script>"
-IMAGE = "<img src=x onerror=\"window.hacked = 1\">"
+IMAGE = '<img src=x onerror="window.hacked = 1">'
 
 
 def synthetic_tables() -> dict[str, pl.DataFrame]:
@@ -64,7 +64,7 @@ def _hexaco(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
         ),
         "hexaco_quality": (quality, "persona label_mass order_bias acquiescence key_consistency n"),
     }
-    return {name: _frame(*spec) for name, spec in rows.items()} | {"hexaco_items": pl.DataFrame(items)}
+    return {name: table(*spec) for name, spec in rows.items()} | {"hexaco_items": pl.DataFrame(items)}
 
 
 def _item(rng, persona, facet, number, trait, yes) -> dict:
@@ -92,7 +92,9 @@ def _preferences(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
         values[persona] = value = value - value.mean()
         for topic, row in zip(TOPICS, value, strict=True):
             for number, utility in enumerate(row):
-                text = f"Write something about {topic.replace('_', ' ')} that takes case {number} into account, in full."
+                text = (
+                    f"Write something about {topic.replace('_', ' ')} that takes case {number} into account, in full."
+                )
                 utilities.append((persona, f"{topic}_{number}", topic, text, float(utility), 0.12))
         bias = 2.6 - 0.5 * rng.random()
         quality.append((persona, bias, bias - 0.1, bias + 0.1, 0.94, 0.88, 0.13 + 0.1 * rng.random(), 0.8, 0.72, 0.86))
@@ -104,13 +106,13 @@ def _preferences(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
             r = float(np.corrcoef(values[one].ravel(), values[other].ravel())[0, 1])
             correlations.append((one, other, r, max(-1.0, r - 0.15), min(1.0, r + 0.15), 80))
     return {
-        "utilities": _frame(utilities, "persona task topic text utility se"),
-        "preference_quality": _frame(
+        "utilities": table(utilities, "persona task topic text utility se"),
+        "preference_quality": table(
             [(*row, 240) for row in quality],
             "persona order_bias order_bias_low order_bias_high flip_share label_mass sd_log_odds "
             "split_half split_half_low split_half_high n_pairs",
         ),
-        "utility_correlations": _frame(correlations, "persona_x persona_y r low high n"),
+        "utility_correlations": table(correlations, "persona_x persona_y r low high n"),
     }
 
 
@@ -124,11 +126,14 @@ def _probes(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
             for position in ("eot", "answer") if target != "choice" else ("answer",):
                 for layer in LAYERS:
                     rise = 1 - np.exp(-layer / 7)
-                    value = float(chance + (height - chance) * rise + rng.normal(0, 0.02))
+                    value = min(0.9, float(chance + (height - chance) * rise + rng.normal(0, 0.02)))
+                    words = chance + 0.3 * (height - chance) + 0.1
+                    within = value - 0.14 if metric == "r" else None
                     curves.append(
-                        (target, persona, position, layer, metric, value, value - 0.09, value + 0.09, 240)
-                        + (chance - 0.01, chance + 0.12, 0.05, chance + 0.05, chance + 0.16)
-                        + (chance + 0.3 * (height - chance) + 0.1, value - 0.14 if metric == "r" else None, 1000.0)
+                        (
+                            *(target, persona, position, layer, metric, value, value - 0.09, value + 0.09, 240),
+                            *(chance - 0.01, chance + 0.12, 0.05, chance + 0.05, chance + 0.16, words, within, 1000.0),
+                        )
                     )
     for layer in LAYERS:
         for train in CHOOSERS:
@@ -137,21 +142,19 @@ def _probes(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
                 base = 1.0 if same else float(rng.normal(0.35, 0.1))
                 r = float(np.clip((0.5 if same else 0.3) * (1 - np.exp(-layer / 7)) + rng.normal(0, 0.05), -1, 1))
                 gap = r - base
-                transfer.append(
-                    (train, test, layer, "eot", r, r - 0.1, r + 0.1, base, gap, gap - 0.1, gap + 0.1, 240)
-                )
+                transfer.append((train, test, layer, "eot", r, r - 0.1, r + 0.1, base, gap, gap - 0.1, gap + 0.1, 240))
                 cosines.append((train, test, layer, float(rng.normal(0.12 if same else 0.0, 0.06)), 0.11))
     return {
-        "probes": _frame(
+        "probes": table(
             curves,
             "target persona position layer metric value low high n shuffled shuffled_high p_value random_direction "
             "random_direction_high text_baseline within_group penalty",
         ),
-        "transfer": _frame(
+        "transfer": table(
             transfer,
             "train test layer position r low high utility_r difference difference_low difference_high n",
         ),
-        "direction_cosines": _frame(cosines, "direction other layer cosine null_high"),
+        "direction_cosines": table(cosines, "direction other layer cosine null_high"),
     }
 
 
@@ -170,8 +173,23 @@ def _steering(rng: np.random.Generator) -> pl.DataFrame:
                     rows.append(
                         (target, read_out, layer, coefficient, direction, value, value - 0.02, value + 0.02, 16, mass)
                     )
-    return _frame(rows, "target read_out layer coefficient direction value low high n label_mass")
+    return table(rows, "target read_out layer coefficient direction value low high n label_mass")
 
 
-def _frame(rows: list[tuple], columns: str) -> pl.DataFrame:
+def table(rows: list[tuple], columns: str) -> pl.DataFrame:
+    """A frame from rows and the names of their columns in one string."""
     return pl.DataFrame(rows, schema=columns.split(), orient="row", infer_schema_length=None)
+
+
+def hostile_tables() -> dict[str, pl.DataFrame]:
+    """The same tables with markup in every text: persona, facet, topic, target, read-out, item and task texts."""
+    hostile = {}
+    for name, frame in synthetic_tables().items():
+        columns = [column for column, dtype in frame.schema.items() if dtype == pl.String]
+        kept = {"domain", "metric", "direction"} if name == "steering" else {"domain", "metric"}
+        hostile[name] = frame.with_columns(
+            pl.concat_str(pl.lit(IMAGE if column in ("text", "item") else "<b>"), column, pl.lit(SCRIPT)).alias(column)
+            for column in columns
+            if column not in kept
+        )
+    return hostile

@@ -10,6 +10,7 @@ import polars as pl
 
 from personascope.activations.plan import Plan, Row
 from personascope.activations.store import ActivationStore
+from personascope.errors import DataError
 from personascope.experiments.recipe import ActivationsPart, Recipe
 from personascope.instruments.items import Item, ItemBank, load_items
 from personascope.instruments.pairs import d_regular_pairs
@@ -47,13 +48,35 @@ def load_material(recipe: Recipe) -> Material:
     personas = load_personas()
     if recipe.personas is not None:
         personas |= load_personas(recipe.personas)
-    return Material(
+    material = Material(
         bank=bank,
         respondents=tuple(pick_personas(personas, list(recipe.hexaco.personas))),
         pool=pool,
         choosers=tuple(pick_personas(personas, list(recipe.preferences.personas))),
         pairs=tuple(d_regular_pairs(len(pool.tasks), recipe.preferences.degree, recipe.seed)),
     )
+    _check_sizes(material, recipe)
+    return material
+
+
+def _check_sizes(material: Material, recipe: Recipe) -> None:
+    """Find before the first row what would stop the last stage."""
+    folds = recipe.probes.folds
+    for what, groups in (("facets", material.bank.facets), ("topics", material.pool.topics)):
+        if len(groups) < folds:
+            raise DataError(
+                f"{len(groups)} {what} cannot fill {folds} folds.",
+                f"Probes are tested on {what} that they were not trained on.",
+                f"Use more {what} or a smaller probes.folds.",
+            )
+    steered = material.bank.subset([recipe.steering.facet])
+    per_key = min(sum(item.key == key for item in steered.items) for key in (1, -1))
+    if len(steered.items) < folds or per_key < 1:
+        raise DataError(
+            f"The steered facet {recipe.steering.facet!r} has {len(steered.items)} items, {per_key} of its rarer key.",
+            f"Its direction needs {folds} items or more, and items of both keys tell trait from yea-saying.",
+            "Steer another facet (steering.facet) or ask more of its items.",
+        )
 
 
 def item_prompt(engine: HookEngine, persona: Persona, item: Item, order: str) -> Prompt:

@@ -80,9 +80,9 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress) -> Path:
 
 
 def load_recipe_model(recipe: Recipe) -> HookEngine:
-    """The recipe's model, checked."""
+    """The recipe's model, checked, with the layers that the recipe names."""
     part = recipe.model
-    return load_model(
+    engine = load_model(
         part.name,
         dtype=part.dtype,
         device=part.device,
@@ -90,6 +90,9 @@ def load_recipe_model(recipe: Recipe) -> HookEngine:
         chat_template=part.chat_template,
         threads=part.threads,
     )
+    kept = recipe.activations.layers
+    engine.check_layers([*recipe.steering.layers, *(kept if kept != "all" else ())])
+    return engine
 
 
 def save_directions(run: RunFolder, directions: Mapping[str, list[Direction]]) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from itertools import combinations_with_replacement
 from typing import Any
 
-import numpy as np
 import polars as pl
 
 from personascope.activations.store import ActivationStore
 from personascope.experiments.asking import Material, answered_choices, comparisons
 from personascope.experiments.recipe import Recipe
+from personascope.experiments.rows import utility_vector
 from personascope.measures.choices import choice_table, order_bias
 from personascope.measures.reliability import correlate, split_half
 from personascope.measures.utilities import fit_utilities
@@ -53,16 +53,11 @@ def preference_tables(store: ActivationStore, material: Material, recipe: Recipe
     }
 
 
-def utility_matrix(utilities: pl.DataFrame, persona: str) -> np.ndarray:
-    """One persona's utilities in the order of the pool, shape (task,)."""
-    return utilities.filter(pl.col("persona") == persona)["utility"].to_numpy()
-
-
 def utility_correlations(utilities: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
     """Correlation of every two personas' utilities with bootstrap interval over tasks, both triangles."""
     rows = []
     for one, other in combinations_with_replacement(utilities["persona"].unique(maintain_order=True).to_list(), 2):
-        x, y = utility_matrix(utilities, one), utility_matrix(utilities, other)
+        x, y = utility_vector(utilities, one), utility_vector(utilities, other)
         found = correlate(x, y, n_resamples=recipe.resamples, seed=recipe.seed)
         both_ways = dict.fromkeys([(one, other), (other, one)])
         rows += [{"persona_x": x_name, "persona_y": y_name, **vars(found)} for x_name, y_name in both_ways]

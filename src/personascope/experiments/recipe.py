@@ -75,7 +75,7 @@ class ProbesPart(Part):
     """Folds and controls of every probe; `position` is where transfer and directions are taken."""
 
     position: str = "eot"
-    folds: Annotated[int, Field(ge=2)] = 4
+    folds: Annotated[int, Field(ge=3)] = 4
     shuffles: Annotated[int, Field(ge=10)] = 20
     directions: Annotated[int, Field(ge=5)] = 20
 

@@ -60,7 +60,7 @@ def _probes(probes: pl.DataFrame) -> list[Record]:
         .group_by("target", "persona", "position", maintain_order=True)
         .first()
         .sort("target", "persona", "position")
-        .with_columns(layer_chosen_on="the same data", layers_compared=probes["layer"].n_unique())
+        .with_columns(layer_chosen_on=pl.lit("the same data"), layers_compared=pl.lit(probes["layer"].n_unique()))
     )
     controls = ["shuffled", "shuffled_high", "p_value", "random_direction", "random_direction_high", "text_baseline"]
     keys = ["target", "persona", "position", "layer", "metric", "within_group", *controls]
@@ -74,7 +74,7 @@ def _transfer(transfer: pl.DataFrame, cosines: pl.DataFrame) -> list[Record]:
         low=pl.col("difference_low"), high=pl.col("difference_high")
     )
     at_layer = cosines.filter(pl.col("layer") == layer).with_columns(
-        low=-pl.col("null_high"), high=pl.col("null_high"), n=pl.lit(1), interval="95 % band of random directions"
+        low=-pl.col("null_high"), high=pl.col("null_high"), interval=pl.lit("95 % band of random directions")
     )
     where = ["train", "test", "layer", "position"]
     return [

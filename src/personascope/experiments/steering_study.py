@@ -10,8 +10,8 @@ import polars as pl
 from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
 from personascope.experiments.asking import Material, choice_prompt, item_prompt
-from personascope.experiments.probing import facet_rows, task_rows
 from personascope.experiments.recipe import Recipe
+from personascope.experiments.rows import Rows, facet_rows, task_rows
 from personascope.models.engine import HookEngine
 from personascope.probes.evaluate import fit_direction_weights
 from personascope.prompts.labels import resolve_options
@@ -31,8 +31,9 @@ def preference_directions(
     """The baseline persona's preference direction at every swept layer: ridge weights on all its tasks."""
     persona = material.choosers[0].name
     means = f"higher task utility under persona {persona}"
+    position = recipe.probes.position
     return [
-        _direction(engine, store, recipe, layer, *task_rows(store, utilities, material, persona, layer, recipe), means)
+        _direction(engine, store, recipe, layer, task_rows(store, utilities, persona, layer, position), means)
         for layer in recipe.steering.layers
     ]
 
@@ -43,31 +44,25 @@ def facet_directions(
     """The facet's direction at every swept layer: ridge weights for keyed answers to its items under all personas."""
     facet = recipe.steering.facet
     means = f"answers to items of {facet} nearer to its + pole"
+    position = recipe.probes.position
     return [
-        _direction(engine, store, recipe, layer, *facet_rows(store, items, facet, layer, recipe), means)
+        _direction(engine, store, recipe, layer, facet_rows(store, items, facet, layer, position), means)
         for layer in recipe.steering.layers
     ]
 
 
 def _direction(
-    engine: HookEngine,
-    store: ActivationStore,
-    recipe: Recipe,
-    layer: int,
-    features: Features,
-    target: np.ndarray,
-    groups: np.ndarray,
-    means: str,
+    engine: HookEngine, store: ActivationStore, recipe: Recipe, layer: int, rows: Rows, means: str
 ) -> Direction:
     return Direction(
-        vector=fit_direction_weights(features, target, groups),
+        vector=fit_direction_weights(rows.features, rows.target, rows.groups, seed=recipe.seed),
         layer=layer,
         position=recipe.probes.position,
         model=engine.name,
         model_hash=engine.fingerprint().get("weights", ""),
-        reference_norm=float(np.linalg.norm(features, axis=1).mean()),
+        reference_norm=float(np.linalg.norm(rows.features, axis=1).mean()),
         means=means,
-        fit=f"ridge, {len(target)} rows, penalty by grouped folds",
+        fit=f"ridge, {len(rows.target)} rows, penalty by grouped folds",
         data_hash=store.key,
     )
 

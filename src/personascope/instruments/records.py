@@ -77,7 +77,7 @@ def _validate(path: Path, line: int, row: Any, model: type[RecordModel]) -> Reco
         hint = nearest(name, model.model_fields) if first["type"] == "extra_forbidden" else ""
         raise FileFormatError(
             f"{path}, line {line}, field {name!r}: {first['msg']}.{hint}",
-            f"The value was {reprlib.repr(first.get('input'))}.",  # bounded: YAML aliases can make a value endless
+            f"The value was {reprlib.repr(first.get('input'))[:80]}.",  # bounded: YAML aliases can make a value endless
             f"Fields are {', '.join(model.model_fields)}.",
         ) from error
 

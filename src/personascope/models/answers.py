@@ -23,7 +23,7 @@ class Answers:
         self.options = options
         n_options = len(options.labels) if options else 0
         self.option_logprobs = torch.full((len(prompts), n_options), torch.nan)
-        self.other_logmass = torch.full((len(prompts) if options else 0,), torch.nan)
+        self.other_logmass = torch.full((len(prompts),), torch.nan if options else 0.0)  # without options: log 1
 
     def read(self, batch: list[Segment], hidden: Hidden, logits: Callable[[Tensor], Tensor]) -> int:
         """Read one batch of leaves from the last block's output; returns the number of rows unembedded."""
@@ -42,8 +42,10 @@ def option_logprobs(
     chosen, others = [], []
     inside = torch.tensor([token for tokens in options.token_ids for token in tokens], device=hidden.device)
     for part in torch.split(hidden, ROWS_PER_HEAD):
-        logprobs = logits(part).log_softmax(dim=-1)
+        scores = logits(part)
+        # torch's float32 log_softmax sums a large vocabulary to 1e-5 only, its logsumexp to 1e-6
+        logprobs = scores - scores.logsumexp(dim=-1, keepdim=True)
         columns = [logprobs[:, list(tokens)].logsumexp(dim=-1) for tokens in options.token_ids]
         chosen.append(torch.stack(columns, dim=1))
         others.append(logprobs.index_fill(1, inside, -torch.inf).logsumexp(dim=-1))
-    return torch.cat(chosen).cpu(), torch.cat(others).cpu()
+    return torch.cat(chosen).float().cpu(), torch.cat(others).float().cpu()

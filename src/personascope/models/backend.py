@@ -22,7 +22,7 @@ class Outputs:
         residuals: `resid_post` at the asked layers and positions, shape (row, layer, position, d_model), in the
             model's dtype, on the CPU.
         option_logprobs: log of the summed probability of each label's spellings, shape (row, option), float32.
-        other_logmass: log-probability of every token outside the options, shape (row,), float32.
+        other_logmass: log-probability of every token outside the options, shape (row,), float32; 0 without options.
     """
 
     residuals: Float[Tensor, "row layer position d_model"]

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
 
 from personascope.errors import ModelError, nearest
 from personascope.files import sha256_json, sha256_text
@@ -90,11 +89,11 @@ def _from_pretrained(name: str, source: str, dtype: str, revision: str | None) -
                 source, dtype=DTYPES[dtype], revision=revision, use_safetensors=True, output_loading_info=True
             )
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError, SafetensorError) as error:
-        known = "" if Path(name).exists() else nearest(name, EMBEDDED)
+    except Exception as error:  # a damaged config or weight file can make the library raise anything
+        known = "" if Path(name).exists() else nearest(name.lower(), EMBEDDED)
         raise ModelError(
             f"Cannot load the model {name!r}.{known}",
-            " ".join(str(error).split())[:300],
+            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
             "Use an embedded alias "
             f"({', '.join(EMBEDDED)}), a folder with config.json and safetensors, a .gguf file, or a hub name.",
         ) from error
@@ -106,7 +105,7 @@ def _from_pretrained(name: str, source: str, dtype: str, revision: str | None) -
 def _on_device(model: Any, device: str) -> Any:
     try:
         return model.to(device)
-    except (RuntimeError, AssertionError) as error:  # torch asserts when it was built without the device's library
+    except (RuntimeError, AssertionError, ImportError) as error:  # the last two: torch was built without it
         raise ModelError(f"Cannot put the model on the device {device!r}.", str(error)[:300], "Try cpu.") from error
 
 

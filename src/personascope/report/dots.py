@@ -18,11 +18,8 @@ _ROW_HEIGHT = 30
 
 
 def column(frame: pl.DataFrame, name: str) -> list[Any]:
-    """A column as a list, or nulls where an optional column is absent; NaN, which has no place in JSON, is null."""
-    if name not in frame.columns:
-        return [None] * frame.height
-    series = frame[name]
-    return (series.fill_nan(None) if series.dtype.is_float() else series).to_list()
+    """A column as a list, or nulls where an optional column is absent."""
+    return frame[name].to_list() if name in frame.columns else [None] * frame.height
 
 
 def dot_trace(

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 
 from personascope.report.dots import Panel, column, dot_trace, persona_panels
 from personascope.report.theme import BAND, INK, MUTED, Styles, new_figure, persona_styles, template
-from personascope.report.wording import estimate, label, number, signed, wrapped
+from personascope.report.wording import estimate, label, number, probability, signed, wrapped
 
 DOMAIN_NAMES = {
     "H": "Honesty-Humility",
@@ -65,7 +65,7 @@ def facet_rows(facets: Sequence[str], domains: Mapping[str, str | None]) -> Face
 
 
 def domains_of(frame: pl.DataFrame) -> dict[str, str | None]:
-    """facet -> domain (null for interstitial facets), from any frame with both columns."""
+    """Domain of each facet (null for interstitial facets), from any frame with both columns."""
     return dict(frame.select("facet", "domain").unique(maintain_order=True).iter_rows())
 
 
@@ -221,7 +221,9 @@ def single_items(
                 meta={"persona": persona},
             )
     _dress_facet_axis(figure, rows)
-    figure.update_xaxes(title_text="agreement with the statement as worded (−1 = strongly disagree, 1 = strongly agree)")
+    figure.update_xaxes(
+        title_text="agreement with the statement as worded (−1 = strongly disagree, 1 = strongly agree)"
+    )
     figure.update_layout(showlegend=True)
     return figure
 
@@ -253,9 +255,7 @@ def _dress_facet_axis(figure: go.Figure, rows: FacetRows) -> None:
             figure.add_shape(type="rect", fillcolor=BAND, line_width=0, layer="below", **corners)
 
 
-def _stars(
-    x: list[float | None], high: list[float | None], y: list[float], stars: list[bool]
-) -> go.Scatter:
+def _stars(x: list[float | None], high: list[float | None], y: list[float], stars: list[bool]) -> go.Scatter:
     ends = [(at if end is None else end, row) for at, end, row, star in zip(x, high, y, stars, strict=True) if star]
     return go.Scatter(
         x=[end for end, _ in ends],
@@ -272,14 +272,14 @@ def _contrast_hover(row: dict[str, Any]) -> str:
     return (
         f"<b>{label(row['contrast'])}</b>: {label(row['facet'])}"
         f"<br>difference {estimate(row['difference'], row['low'], row['high'])}"
-        f"<br>p = {number(row['p'], 3)}, q = {number(row['q'], 3)}, {row['n']} items"
+        f"<br>{probability('p', row['p'])}, {probability('q', row['q'])}, {row['n']} items"
         f"<br>change on + items {signed(row['difference_positive'])}, on − items {signed(row['difference_negative'])}"
     )
 
 
 def _item_hover(row: dict[str, Any]) -> str:
     return (
-        f"{wrapped(row['text'])}<br><b>{label(row['persona'])}</b>, {label(row['facet'])} ({'+' if row['key'] > 0 else '−'})"
-        f"<br>agreement {number(row['agreement'])}, order bias {number(row['order_bias'])}, "
-        f"label mass {number(row['label_mass'])}"
+        f"{wrapped(row['text'])}<br><b>{label(row['persona'])}</b>, {label(row['facet'])}, "
+        f"{'for' if row['key'] > 0 else 'against'} the facet<br>agreement {number(row['agreement'])}, "
+        f"order bias {number(row['order_bias'])}, label mass {number(row['label_mass'])}"
     )

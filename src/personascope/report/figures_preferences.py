@@ -1,4 +1,4 @@
-"""Preference figures: utilities by topic, their correlation between personas, and how far the choices can be trusted."""
+"""Preference figures: utilities by topic, their correlation between personas, and how far to trust the choices."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def utility_correlations(frame: pl.DataFrame) -> go.Figure:
         )
         if cell[0] != cell[1] and row["low"] is not None and (row["low"] > 0 or row["high"] < 0):
             marked.add(cell)
-    figure = new_figure(150 + cell_height(len(personas)), margin={"l": 130, "r": 24, "t": 24, "b": 90})
+    figure = new_figure(80 + cell_height(len(personas)), margin={"l": 130, "r": 24, "t": 20, "b": 50})
     figure.add_trace(cell_map(values, personas, personas, hover=hover, marked=marked))
     figure.update_layout(coloraxis=diverging_axis([1.0], "r"))
     figure.update_yaxes(autorange="reversed", showgrid=False)

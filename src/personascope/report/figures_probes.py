@@ -13,7 +13,6 @@ from personascope.report.dots import column
 from personascope.report.heatmaps import cell_height, cell_map, diverging_axis, hover_number
 from personascope.report.theme import (
     CONTROL,
-    INK,
     TEXT_BASELINE,
     Styles,
     new_figure,
@@ -21,7 +20,7 @@ from personascope.report.theme import (
     template,
     translucent,
 )
-from personascope.report.wording import estimate, label, number
+from personascope.report.wording import estimate, label, number, probability
 
 METRIC_NAMES = {"r": "correlation of prediction and truth (held out)", "accuracy": "accuracy (held out)"}
 
@@ -41,7 +40,7 @@ CONTROLS = (
     Control("shuffled", "chance (shuffled labels, mean)", CONTROL, "dot"),
     Control("random_direction_high", "random directions, 95th percentile", "#7a5195", "dashdot"),
     Control("random_direction", "random directions, mean", "#7a5195", "dot"),
-    Control("text_baseline", "text-only baseline", TEXT_BASELINE, "longdash"),
+    Control("text_baseline", "text-only baseline", TEXT_BASELINE, "solid"),
 )
 
 
@@ -81,7 +80,7 @@ def layer_curves(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure
     return figure
 
 
-def transfer_maps(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
+def transfer_maps(frame: pl.DataFrame, start: tuple[int, str] | None = None) -> go.Figure:
     """Probes trained on one persona and tested on another, beside what the utilities alone would give.
 
     Three maps: r of the transferred probe; r of the two personas' utilities, which a probe of the first persona reaches
@@ -90,12 +89,12 @@ def transfer_maps(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
     Args:
         frame: columns train, test, layer, position, r, low, high, utility_r, difference, difference_low,
             difference_high, n.
-        layer: the layer shown at first; by default the first of the table.
+        start: (layer, position) shown at first; by default the first of the table.
     """
     train, test = (frame[name].unique(maintain_order=True).to_list() for name in ("train", "test"))
     titles = ["<b>Probe: r</b>", "<b>Utilities alone: r</b>", "<b>Probe minus utilities</b>"]
     figure = make_subplots(rows=1, cols=3, shared_yaxes=True, horizontal_spacing=0.03, subplot_titles=titles)
-    start = (frame["layer"][0] if layer is None else layer, frame["position"][0])
+    first = start or (frame["layer"][0], frame["position"][0])
     for (at, position), part in frame.group_by("layer", "position", maintain_order=True):
         rows = {(row["train"], row["test"]): row for row in part.iter_rows(named=True)}
         above = {
@@ -104,7 +103,7 @@ def transfer_maps(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
             if cell[0] != cell[1] and row["difference_low"] is not None and row["difference_low"] > 0
         }
         hover = {cell: _transfer_hover(row) for cell, row in rows.items()}
-        shown = {"meta": {"layer": at, "position": position}, "visible": (at, position) == start}
+        shown = {"meta": {"layer": at, "position": position}, "visible": (at, position) == first}
         for place, name in enumerate(("r", "utility_r", "difference"), start=1):
             values = {cell: row[name] for cell, row in rows.items()}
             marked = above if name == "difference" else frozenset[tuple[str, str]]()
@@ -134,7 +133,7 @@ def direction_map(frame: pl.DataFrame, layer: int | None = None) -> go.Figure:
     """
     rows, columns = (frame[name].unique(maintain_order=True).to_list() for name in ("direction", "other"))
     start = frame["layer"][0] if layer is None else layer
-    figure = new_figure(130 + cell_height(len(rows)), margin={"l": 130, "r": 24, "t": 20, "b": 100})
+    figure = new_figure(100 + cell_height(len(rows)), margin={"l": 130, "r": 24, "t": 20, "b": 70})
     for (at,), part in frame.group_by("layer", maintain_order=True):
         cells = {(row["direction"], row["other"]): row for row in part.iter_rows(named=True)}
         values = {cell: row["cosine"] for cell, row in cells.items()}
@@ -165,7 +164,7 @@ def own_direction_curves(frame: pl.DataFrame, styles: Styles | None = None) -> g
             y=[None if value is None else sign * value for value in column(null, "null_high")],
             mode="lines",
             line={"color": CONTROL, "dash": "dash", "width": 1.2},
-            name="random directions, 95th percentile of |cosine|",
+            name="random directions, 95 %",
             showlegend=sign > 0,
             legendgroup="null",
             hoverinfo="skip",
@@ -245,8 +244,9 @@ def _within_groups(part: pl.DataFrame, colour: str) -> go.Scatter | None:
 def _probe_line(part: pl.DataFrame, colour: str, persona: str) -> go.Scatter:
     hover = [
         f"<b>layer {row['layer']}</b>, {persona}<br>{label(row['metric'])} "
-        f"{estimate(row['value'], row['low'], row['high'])}<br>shuffled 95th percentile {number(row['shuffled_high'])}, "
-        f"p = {number(row['p_value'], 3)}<br>text-only baseline {number(row['text_baseline'])}<br>n = {row['n']}"
+        f"{estimate(row['value'], row['low'], row['high'])}"
+        f"<br>shuffled 95th percentile {number(row['shuffled_high'])}, {probability('p', row['p_value'])}"
+        f"<br>text-only baseline {number(row['text_baseline'])}<br>n = {row['n']}"
         for row in part.iter_rows(named=True)
     ]
     return go.Scatter(
@@ -259,6 +259,7 @@ def _probe_line(part: pl.DataFrame, colour: str, persona: str) -> go.Scatter:
         customdata=hover,
         hovertemplate="%{customdata}<extra></extra>",
         legendrank=1,
+        zorder=2,
     )
 
 

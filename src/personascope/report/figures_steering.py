@@ -75,6 +75,7 @@ def _probe(part: pl.DataFrame, read_out: str) -> go.Scatter:
         customdata=hover,
         hovertemplate="%{customdata}<extra></extra>",
         legendrank=1,
+        zorder=2,
     )
 
 

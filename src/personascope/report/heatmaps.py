@@ -8,7 +8,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from personascope.report.theme import DIVERGING, MUTED
-from personascope.report.wording import label, number
+from personascope.report.wording import label, number, two_decimals
 
 Cell = tuple[str, str]
 
@@ -34,9 +34,10 @@ def cell_map(
     """
 
     def text(cell: Cell) -> str:
-        if values.get(cell) is None:
+        value = values.get(cell)
+        if value is None:
             return ""
-        shown = f"{values[cell]:.2f}".replace("-", "−")
+        shown = two_decimals(value)
         return f"<b>{shown} ★</b>" if cell in marked else shown
 
     return go.Heatmap(

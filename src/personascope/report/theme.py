@@ -96,7 +96,14 @@ def template() -> go.layout.Template:
                 "align": "left",
                 "font": {"family": FONT, "size": 12.5, "color": INK},
             },
-            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1, "yanchor": "bottom", "font": {"size": 13}},
+            "legend": {
+                "orientation": "h",
+                "x": 0,
+                "xanchor": "left",
+                "y": 1,
+                "yanchor": "bottom",
+                "font": {"size": 13},
+            },
             "annotationdefaults": {"font": {"size": 12.5, "color": INK}},
             "hovermode": "closest",
         }

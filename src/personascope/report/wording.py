@@ -47,13 +47,29 @@ def number(value: float | None, digits: int = 2) -> str:
     """A number with a true minus sign; one more digit below 0.1, so that small effects do not all read 0.00."""
     if value is None:
         return MISSING
-    shown = f"{value:.{digits + (abs(value) < 0.0995)}f}"
-    return shown.replace("-", "−") if float(shown) else shown.lstrip("-")
+    return _fixed(value, digits + (abs(value) < 0.0995))
+
+
+def two_decimals(value: float) -> str:
+    """A number for the cell of a table or map, where all should have the same width."""
+    return _fixed(value, 2)
+
+
+def _fixed(value: float, digits: int) -> str:
+    shown = f"{value:.{digits}f}"
+    return shown.replace("-", "−") if float(shown) else shown.lstrip("-")  # no "−0.00"
 
 
 def signed(value: float | None) -> str:
     """A difference: always with its sign."""
     return f"+{number(value)}" if value is not None and value > 0 else number(value)
+
+
+def probability(name: str, value: float | None) -> str:
+    """A p or q value with its name, "q = 0.031" or "q < 0.001"."""
+    if value is not None and value < 0.001:
+        return f"{name} < 0.001"
+    return f"{name} = {MISSING if value is None else _fixed(value, 3)}"
 
 
 def interval(low: float | None, high: float | None) -> str:

@@ -1,0 +1,117 @@
+"""What a probe's number must be compared with: shuffled labels, random directions, and the text alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from personascope.errors import DataError
+
+_HIGH = 0.95
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The controls of one probe result, all in the metric of the result.
+
+    Args:
+        shuffled: mean over probes trained and tested on permuted labels. Pooled out-of-fold correlations of useless
+            probes lie below zero, because a training mean is high where the held-out mean is low; so does this.
+        shuffled_high: their 95th percentile.
+        p_value: (1 + shuffles at least as good) / (1 + shuffles) (Phipson & Smyth 2010).
+        random_direction: mean of the metric's size over random directions as long as the probe (correlations as |r|;
+            two-class accuracies as the better of both signs).
+        random_direction_high: their 95th percentile.
+        text_baseline: the metric of a model that saw only the words.
+        n_shuffles: number of permutations.
+        n_directions: number of random directions.
+
+    Raises:
+        DataError: a control that is not a finite number, a p value outside (0, 1], or a count below 1.
+    """
+
+    shuffled: float
+    shuffled_high: float
+    p_value: float
+    random_direction: float
+    random_direction_high: float
+    text_baseline: float
+    n_shuffles: int
+    n_directions: int
+
+    def __post_init__(self) -> None:
+        bad = [name for name, value in vars(self).items() if not math.isfinite(value)]
+        bad += [name for name in ("n_shuffles", "n_directions") if getattr(self, name) < 1]
+        if not bad and not 0 < self.p_value <= 1:
+            bad = ["p_value"]
+        if bad:
+            raise DataError(
+                f"Controls without a usable {', '.join(bad)}: {self}.",
+                "Every control must have been measured; a p value is above 0 and at most 1.",
+                "Use at least one shuffle and one direction, and out-of-fold text predictions without NaN.",
+            )
+
+    @classmethod
+    def measured(
+        cls,
+        value: float,
+        *,
+        shuffled: Float[np.ndarray, " shuffle"],
+        directions: Float[np.ndarray, " direction"],
+        text: float,
+    ) -> Controls:
+        """Summarise what `value` is compared with.
+
+        Args:
+            value: the probe's metric.
+            shuffled: the same for each permutation of the labels.
+            directions: the metric's size for each random direction.
+            text: the metric of the text baseline.
+        """
+        if not len(shuffled) or not len(directions):
+            raise DataError(f"{len(shuffled)} shuffles and {len(directions)} random directions.", "", "Use some.")
+        return cls(
+            shuffled=float(shuffled.mean()),
+            shuffled_high=float(np.quantile(shuffled, _HIGH)),
+            p_value=float((1 + (shuffled >= value).sum()) / (1 + len(shuffled))),
+            random_direction=float(directions.mean()),
+            random_direction_high=float(np.quantile(directions, _HIGH)),
+            text_baseline=float(text),
+            n_shuffles=len(shuffled),
+            n_directions=len(directions),
+        )
+
+
+def permutations(
+    codes: Int[np.ndarray, " row"], n: int, seed: int, *, whole_groups: bool = False
+) -> Int[np.ndarray, "shuffle row"]:
+    """Row indices that shuffle labels, shape (shuffle, row): `y[permutations(...)[k]]` is the k-th shuffled copy.
+
+    Args:
+        codes: group of each row, numbered from 0.
+        n: number of shuffles.
+        seed: of the draw; equal seeds give the same shuffles at every layer.
+        whole_groups: move the values of whole groups instead of rows, for targets that are constant within a group.
+            Rows of such a target are not exchangeable one by one, and shuffling them would make p far too small.
+    """
+    rng = np.random.default_rng([seed, 1])
+    if not whole_groups:
+        return np.stack([rng.permutation(len(codes)) for _ in range(n)])
+    first_row = np.unique(codes, return_index=True)[1]
+    return np.stack([first_row[rng.permutation(len(first_row))][codes] for _ in range(n)])
+
+
+def random_directions(
+    d_model: int, n: int, *, seed: int | Sequence[int], norm: float = 1.0
+) -> Float[np.ndarray, "d_model direction"]:
+    """Isotropic random directions of length `norm` as columns, shape (d_model, direction).
+
+    Correlations and two-class accuracies through zero do not depend on the length, so for them unit vectors are
+    matched to any probe.
+    """
+    vectors = np.random.default_rng(seed).standard_normal((d_model, n))
+    return np.asarray(vectors * (norm / np.linalg.norm(vectors, axis=0)))

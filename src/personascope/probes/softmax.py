@@ -1,0 +1,204 @@
+"""Many L2 logistic regressions on the same rows: targets solved together, penalties one after the other.
+
+For each target t and penalty C, in scikit-learn's convention:
+
+    minimise  sum_i w_i loss(z_i W + b, y_it) + |W|^2 / (2 C)
+
+with the logistic loss of one column (two classes) or the cross-entropy of the softmax of K columns. Features are
+rotated to the r <= min(n, d) components of the standardised rows, which loses nothing under an L2 penalty: the optimum
+lies in the span of the rows, and the penalty does not see a rotation. There the curvature s^2 / 4 + 1 / C is nearly
+diagonal, and variables are divided by its root. Targets with the same C have like curvature and share one L-BFGS, so
+that an iteration is two matrix products for all of them; each C starts from the solution of the one before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from personascope.errors import ConvergenceError, DataError
+from personascope.probes.spectrum import Spectrum
+from personascope.shapes import Features, RowValues
+
+TOLERANCE = 1e-6
+# Enough to rank penalties: where C is not too large for the data, the objective is within 1e-4 of its optimum
+SELECTION_TOLERANCE = 1e-3
+MAX_ITERATIONS = 2000
+_RANK_TOLERANCE = 1e-12
+_ZERO_GRADIENT = 1e-8
+_ROUNDING = 100 * float(np.finfo(np.float64).eps)
+# Logit of a class without rows: the optimum is minus infinity, and this probability (4e-18) is below rounding
+_ABSENT = 40.0
+
+
+@dataclass(frozen=True, eq=False)
+class StackedLogistic:
+    """Solved problems on one set of training rows.
+
+    Args:
+        spectrum: of the training rows.
+        kept: which components have positive variance.
+        weights: (component, column, penalty, target), with the intercepts as last component when there are any.
+        has_intercept: whether there are.
+    """
+
+    spectrum: Spectrum
+    kept: Bool[np.ndarray, " component"]
+    weights: Float[np.ndarray, "kept column penalty target"]
+    has_intercept: bool
+
+    def margins(self, X: Features) -> Float[np.ndarray, "row column penalty target"]:
+        """Scores before the softmax or logistic function."""
+        features = self.spectrum.features(X)[:, self.kept] / self.spectrum.lengths[self.kept]
+        return _times(_extended(features, self.has_intercept), self.weights)
+
+    def raw(
+        self, penalty: int, target: int
+    ) -> tuple[Float[np.ndarray, "column d_model"], Float[np.ndarray, " column"]]:
+        """Weights (column, d_model) and intercepts (column,) of one problem for features as they came."""
+        solved = self.weights[:, :, penalty, target]
+        slopes = solved[:-1] if self.has_intercept else solved
+        components = np.zeros((len(self.kept), slopes.shape[1]))
+        components[self.kept] = slopes / self.spectrum.lengths[self.kept, None]
+        coef = self.spectrum.raw_weights(components).T
+        return coef, solved[-1] - coef @ self.spectrum.mean if self.has_intercept else np.zeros(len(coef))
+
+
+def fit_stacked(
+    X: Features,
+    targets: Float[np.ndarray, "row column target"],
+    penalties: Float[np.ndarray, "penalty target"],
+    *,
+    row_weights: RowValues,
+    fit_intercept: bool,
+    tolerance: float = TOLERANCE,
+) -> StackedLogistic:
+    """Fit every problem on the same rows with one eigendecomposition.
+
+    Args:
+        X: features (row, d_model), standardised here; without intercept they are scaled but not centred.
+        targets: 0 or 1 of shape (row, 1, target) for two classes; one-hot (row, class, target) for more.
+        penalties: values of C for each target, best in ascending order: each starts from the one before.
+        row_weights: weight of each row's loss.
+        fit_intercept: an unpenalised intercept.
+        tolerance: a problem has converged when its gradient norm, in the preconditioned variables, is at most this
+            fraction of the norm at zero weights, or so small that a step could not change the objective in float64.
+
+    Raises:
+        DataError: no intercept, and features that are all zero.
+        ConvergenceError: a problem did not reach the tolerance.
+    """
+    spectrum = Spectrum.of(X, centre=fit_intercept)
+    kept = spectrum.eigenvalues > _RANK_TOLERANCE * spectrum.eigenvalues[-1]
+    features = _extended(spectrum.own_features()[:, kept] / spectrum.lengths[kept], fit_intercept)
+    if not features.shape[1]:
+        raise DataError(f"All {len(X)} rows have zero features.", "Nothing can be learnt from them.", "Check the rows.")
+    current = np.zeros((features.shape[1], *targets.shape[1:]))
+    if fit_intercept:
+        current[-1] -= _ABSENT * (np.einsum("i,ikt->kt", row_weights, targets) == 0)
+        if targets.shape[1] == 1:
+            current[-1] += _ABSENT * (np.einsum("i,ikt->kt", row_weights, 1 - targets) == 0)
+    penalised = np.ones((features.shape[1], 1, 1))
+    penalised[-1] -= fit_intercept
+    origin, weights = current.copy(), np.empty((*current.shape[:2], *penalties.shape))
+    for number, values in enumerate(penalties):
+        for value in np.unique(values):
+            alike = np.flatnonzero(values == value)
+            problem = _Problem(features, targets[:, :, alike], penalised / value, row_weights, origin[:, :, alike])
+            current[:, :, alike] = problem.solve(current[:, :, alike], tolerance)
+        weights[:, :, number] = current
+    return StackedLogistic(spectrum, kept, weights, fit_intercept)
+
+
+def losses(
+    margins: Float[np.ndarray, "row column ..."], targets: Float[np.ndarray, "row column ..."]
+) -> Float[np.ndarray, "row ..."]:
+    """Log loss of each row under each problem."""
+    return _losses_and_residuals(margins.copy(), targets)[0]
+
+
+class _Problem:
+    """Targets with one penalty, in variables that make them alike: curvature near 1, gradient norm 1 at the origin."""
+
+    def __init__(
+        self,
+        features: np.ndarray,
+        targets: np.ndarray,
+        penalty: np.ndarray,
+        row_weights: np.ndarray,
+        origin: np.ndarray,
+    ) -> None:
+        self.features, self.targets, self.penalty, self.row_weights = features, targets, penalty, row_weights
+        curvature = (row_weights @ features**2) / 4
+        preconditioner = 1.0 / np.sqrt(curvature[:, None, None] + penalty)
+        norms = np.linalg.norm(preconditioner * self.objective(origin)[1], axis=(0, 1))
+        # a problem whose optimum is its origin starts with rounding errors, which must count as converged
+        self.norms = np.maximum(norms, _ZERO_GRADIENT * row_weights.sum())
+        self.scale = preconditioner * self.norms
+
+    def objective(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Objective of each target (target,) and gradients (component, column, target)."""
+        rows, residuals = _losses_and_residuals(_times(self.features, weights), self.targets)
+        residuals *= self.row_weights[:, None, None]
+        gradient = (self.features.T @ residuals.reshape(len(residuals), -1)).reshape(weights.shape)
+        gradient += self.penalty * weights
+        return self.row_weights @ rows + 0.5 * (self.penalty * weights**2).sum(axis=(0, 1)), gradient
+
+    def solve(self, start: np.ndarray, tolerance: float) -> np.ndarray:
+        """Weights (component, column, target) from a start of that shape.
+
+        Raises:
+            ConvergenceError: with the worst target and its gradient norm.
+        """
+        relative = np.ones(start.shape[2])
+
+        def scaled(variables: np.ndarray) -> tuple[float, np.ndarray]:
+            values, gradient = self.objective(start + variables.reshape(start.shape) * self.scale)
+            gradient *= self.scale / self.norms**2
+            relative[:] = np.linalg.norm(gradient, axis=(0, 1))
+            # curvature is near 1, so a step gains about half the squared gradient: less than this drowns in rounding
+            relative[0.5 * (relative * self.norms) ** 2 <= _ROUNDING * values.sum()] = 0.0
+            return float((values / self.norms**2).sum()), gradient.ravel()
+
+        def stop_when_converged(_: np.ndarray) -> None:
+            if relative.max() <= tolerance:
+                raise StopIteration
+
+        options = {"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 0.0, "gtol": 0.0}
+        zero = np.zeros(start.size)
+        found = minimize(scaled, zero, jac=True, method="L-BFGS-B", callback=stop_when_converged, options=options)
+        scaled(found.x)
+        if relative.max() > tolerance:
+            raise ConvergenceError(
+                f"Target {int(relative.argmax())} of {len(relative)} stopped at relative gradient norm "
+                f"{relative.max():.2g} after {found.nit} iterations; {tolerance:.2g} was asked for.",
+                f"{len(self.features)} rows may be nearly separable under C = {1 / self.penalty[0].item():.3g}.",
+                "Use smaller values of C.",
+            )
+        return np.asarray(start + found.x.reshape(start.shape) * self.scale)
+
+
+def _losses_and_residuals(margins: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Row losses (row, problem) and their derivative by the margins; `margins` is overwritten."""
+    if targets.shape[1] == 1:
+        rows = np.logaddexp(0.0, margins) - targets * margins
+        return rows[:, 0], expit(margins) - targets
+    margins -= margins.max(axis=1, keepdims=True)
+    own = np.einsum("ik...,ik...->i...", margins, targets)
+    np.exp(margins, out=margins)
+    total = margins.sum(axis=1, keepdims=True)
+    margins /= total
+    margins -= targets
+    return np.log(total[:, 0]) - own, margins
+
+
+def _times(features: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    return np.asarray((features @ weights.reshape(len(weights), -1)).reshape(len(features), *weights.shape[1:]))
+
+
+def _extended(features: np.ndarray, with_ones: bool) -> np.ndarray:
+    return np.hstack([features, np.ones((len(features), 1))]) if with_ones else features

@@ -1,0 +1,65 @@
+"""Which tables the page knows, which columns each must have, and which personas occur in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+import polars.selectors as cs
+
+from personascope.errors import DataError, nearest
+
+_COLUMNS = {
+    "hexaco_facets": "persona facet domain trait low high acquiescence n_items",
+    "hexaco_domains": "persona domain trait low high",
+    "hexaco_contrasts": "contrast facet difference low high p q difference_positive difference_negative n",
+    "hexaco_items": "persona item facet key text agreement order_bias label_mass",
+    "hexaco_quality": "persona label_mass order_bias acquiescence key_consistency n",
+    "utilities": "persona task topic text utility se",
+    "preference_quality": "persona order_bias order_bias_low order_bias_high flip_share label_mass sd_log_odds "
+    "split_half split_half_low split_half_high n_pairs",
+    "utility_correlations": "persona_x persona_y r low high n",
+    "probes": "target persona position layer metric value low high n shuffled shuffled_high p_value random_direction "
+    "random_direction_high text_baseline within_group penalty",
+    "transfer": "train test layer position r low high utility_r difference difference_low difference_high n",
+    "direction_cosines": "direction other layer cosine null_high",
+    "steering": "target read_out layer coefficient direction value low high n label_mass",
+}
+REQUIRED: dict[str, tuple[str, ...]] = {name: tuple(columns.split()) for name, columns in _COLUMNS.items()}
+_PERSONA_COLUMNS = ("persona", "persona_x", "train", "test", "direction", "other")
+
+
+def present(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """The tables the page can show: known, with rows, and with NaN as null.
+
+    Raises:
+        DataError: a known table lacks a column.
+    """
+    shown = {}
+    for name, columns in REQUIRED.items():
+        if name not in tables or tables[name].is_empty():
+            continue
+        frame = tables[name]
+        for column in columns:
+            if column not in frame.columns:
+                raise DataError(
+                    f"Table {name!r} has no column {column!r}; it has {frame.columns}.{nearest(column, frame.columns)}",
+                    f"Its figures need {', '.join(columns)}.",
+                    "Add or rename the column, or leave the table out.",
+                )
+        shown[name] = frame.with_columns(cs.float().fill_nan(None))
+    return shown
+
+
+def personas(tables: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Every persona named in any table, in order of first appearance."""
+    names: dict[str, None] = {}
+    for table, frame in tables.items():
+        if table == "steering":  # its `direction` names pushes
+            continue
+        for column in _PERSONA_COLUMNS:
+            if column in frame.columns:
+                names |= dict.fromkeys(frame[column].drop_nulls().unique(maintain_order=True))
+        if "contrast" in frame.columns:
+            names |= {part: None for contrast in frame["contrast"].unique() for part in contrast.split(" - ")}
+    return list(names)

@@ -1,0 +1,124 @@
+import numpy as np
+import pytest
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import Ridge
+
+from personascope.errors import DataError
+from personascope.probes import text_baseline
+from personascope.probes.folds import grouped_folds, pair_folds
+from personascope.probes.text_baseline import text_baseline_choices, text_baseline_scores
+
+WORDS = np.array(["sun", "moon", "tree", "river", "stone", "cloud", "bird", "fox", "road", "lamp"])
+
+
+def written(n=80, seed=0):
+    """Texts of six random words, and a target that is the number of suns minus the number of moons."""
+    drawn = np.random.default_rng(seed).choice(WORDS, size=(n, 6))
+    y = (drawn == "sun").sum(axis=1) - (drawn == "moon").sum(axis=1)
+    return [" ".join(row) for row in drawn], y.astype(float)
+
+
+def test_a_target_that_is_in_the_words_is_found_and_one_that_is_not_is_not():
+    texts, y = written(200)
+    Y = np.stack([y, np.random.default_rng(5).normal(size=200)], axis=1)
+    found = text_baseline_scores(texts, Y, grouped_folds(np.arange(200), 4, 0))
+    assert np.corrcoef(found[:, 0], y)[0, 1] > 0.9
+    assert abs(np.corrcoef(found[:, 1], Y[:, 1])[0, 1]) < 0.25
+
+
+def test_predictions_are_those_of_a_plain_loop():
+    texts, y = written(40)
+    folds = grouped_folds(np.arange(40) // 2, 4, 0)
+    found = text_baseline_scores(texts, y, folds)
+    documents = np.array(texts)
+    for number, (train, test) in enumerate(folds):
+        errors = np.zeros(len(text_baseline._ALPHAS))
+        splits = [(np.setdiff1d(train, held), held) for other, (_, held) in enumerate(folds) if other != number]
+        for a, alpha in enumerate(text_baseline._ALPHAS):
+            for rows, held in splits:
+                words = TfidfVectorizer(ngram_range=(1, 2)).fit(documents[rows])
+                model = Ridge(alpha=alpha).fit(words.transform(documents[rows]), y[rows])
+                errors[a] += ((model.predict(words.transform(documents[held])) - y[held]) ** 2).sum()
+        words = TfidfVectorizer(ngram_range=(1, 2)).fit(documents[train])
+        model = Ridge(alpha=text_baseline._ALPHAS[int(errors.argmin())])
+        model.fit(words.transform(documents[train]), y[train])
+        assert found[test] == pytest.approx(model.predict(words.transform(documents[test])), abs=1e-6)
+
+
+def test_what_is_tested_is_never_read_in_training():
+    texts, y = written(40)
+    folds = grouped_folds(np.arange(40), 4, 0)
+    held = folds[1][1]
+    changed = y.copy()
+    changed[held] += 100.0
+    before, after = (text_baseline_scores(texts, values, folds) for values in (y, changed))
+    assert np.array_equal(before[held], after[held])
+    assert not np.array_equal(before, after)
+
+
+def test_the_vocabulary_comes_from_training_texts_only(monkeypatch):
+    texts, y = written(40)
+    texts = [f"{text} only{row}" for row, text in enumerate(texts)]
+    sizes = []
+
+    class Counted(TfidfVectorizer):
+        def fit_transform(self, documents, y=None):
+            result = super().fit_transform(documents, y)
+            sizes.append((len(documents), sum(word.startswith("only") for word in self.vocabulary_)))
+            return result
+
+    monkeypatch.setattr(text_baseline, "TfidfVectorizer", Counted)
+    text_baseline_scores(texts, y, grouped_folds(np.arange(40), 4, 0))
+    assert sorted(sizes) == [(20, 20)] * 12 + [(30, 30)] * 4
+
+
+@pytest.mark.parametrize("names", [["no", "yes"], ["few", "many", "none"]])
+def test_classes_that_are_in_the_words_are_found(names):
+    texts, y = written(200)
+    edges = [0.5] if len(names) == 2 else [-0.5, 0.5]
+    classes = np.array(names)[np.digitize(y, edges)]
+    found = text_baseline_scores(texts, classes, grouped_folds(np.arange(200), 4, 0), kind="classification")
+    assert found.dtype == classes.dtype
+    assert (found == classes).mean() > 0.8
+
+
+def test_choices_between_texts_are_predicted_for_pairs_within_folds_only():
+    texts, y = written(60)
+    first, second = np.nonzero(y[:, None] != y)
+    margin = y[first] - y[second]
+    folds = grouped_folds(np.arange(60), 3, 0)
+    scores = text_baseline_choices(texts, first, second, margin, folds)
+    tested = np.concatenate([test for _, test in pair_folds(first, second, folds)])
+    assert np.flatnonzero(~np.isnan(scores)).tolist() == sorted(tested.tolist())
+    assert ((scores[tested] > 0) == (margin[tested] > 0)).mean() > 0.85
+
+
+def test_swapping_a_pair_turns_its_score_round():
+    texts, y = written(30)
+    first, second = np.triu_indices(30, 1)
+    margin = y[first] - y[second] + 0.3
+    folds = grouped_folds(np.arange(30), 3, 0)
+    scores = text_baseline_choices(texts, first, second, margin, folds)
+    turned = text_baseline_choices(texts, second, first, -margin, folds)
+    tested = ~np.isnan(scores)
+    assert scores[tested] == pytest.approx(-turned[tested], abs=1e-3)
+
+
+def test_texts_must_match_the_rows_and_have_words():
+    texts, y = written(12)
+    folds = grouped_folds(np.arange(12), 3, 0)
+    with pytest.raises(DataError, match="11 texts for 12 rows"):
+        text_baseline_scores(texts[:-1], y, folds)
+    with pytest.raises(DataError, match="None of 12 texts has a word"):
+        text_baseline_scores(["?!"] * 12, y, folds)
+    with pytest.raises(DataError, match="2 folds are too few"):
+        text_baseline_scores(texts, y, grouped_folds(np.arange(12), 2, 0))
+
+
+def test_a_class_that_only_held_out_folds_have_is_refused():
+    texts, _ = written(12)
+    folds = grouped_folds(np.arange(12), 3, 0)
+    classes = np.zeros(12, dtype=int)
+    classes[folds[0][1]] = 1
+    with pytest.raises(DataError, match="one class"):
+        text_baseline_scores(texts, classes, folds, kind="classification")

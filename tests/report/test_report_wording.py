@@ -1,0 +1,94 @@
+"""Names and numbers as readers see them."""
+
+import html
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from personascope.report.wording import (
+    estimate,
+    figure_text,
+    label,
+    listed,
+    number,
+    pretty,
+    probability,
+    share,
+    signed,
+    two_decimals,
+    wrapped,
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("greed_avoidance", "Greed avoidance"),
+        ("social_self_esteem", "Social self-esteem"),
+        ("meta - self", "Meta − Self"),
+        ("facet:social_boldness", "Facet: social boldness"),
+        ("persona identity", "Persona identity"),
+        ("", ""),
+    ],
+)
+def test_stored_names_are_shown_as_words(name, shown):
+    assert pretty(name) == shown
+
+
+def test_a_name_too_long_for_a_legend_is_cut():
+    assert len(pretty("x" * 300)) == 44
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0.25, "0.25"), (-0.25, "−0.25"), (0.0994, "0.099"), (0.0999, "0.10"), (-0.0001, "0.000"), (2.6, "2.60")],
+)
+def test_small_numbers_get_one_more_digit_and_zero_has_no_sign(value, shown):
+    assert number(value) == shown
+
+
+def test_missing_numbers_are_said_to_be_missing():
+    assert number(None) == "not available"
+    assert estimate(0.5, None, None) == "0.50 [no interval]"
+    assert probability("q", None) == "q = not available"
+
+
+def test_differences_carry_their_sign():
+    assert [signed(value) for value in (0.2, -0.2, 0.0)] == ["+0.20", "−0.20", "0.000"]
+
+
+def test_tiny_probabilities_are_bounded_not_rounded_to_zero():
+    assert probability("p", 0.00001) == "p < 0.001"
+    assert probability("p", 0.0312) == "p = 0.031"
+
+
+def test_cells_of_a_map_have_two_decimals_and_no_negative_zero():
+    assert [two_decimals(value) for value in (-0.001, 0.051, -0.5)] == ["0.00", "0.05", "−0.50"]
+
+
+def test_counts_of_counts_read_as_words_at_the_ends():
+    assert [share(n, 25) for n in (0, 3, 25)] == ["none of the 25", "3 of 25", "all 25"]
+
+
+def test_lists_of_names_are_joined_as_in_a_sentence():
+    assert [listed(names) for names in ([], ["A"], ["A", "B"], ["A", "B", "C"])] == [
+        "none",
+        "A",
+        "A and B",
+        "A, B and C",
+    ]
+
+
+@given(st.text(max_size=300))
+def test_no_text_can_bring_a_tag_into_a_figure(text):
+    for shown in (figure_text(text), label(text), wrapped(text).replace("<br>", " ")):
+        assert "<" not in shown
+        assert ">" not in shown
+
+
+@given(st.text(alphabet=st.characters(codec="ascii", categories=["L", "N", "P", "S", "Zs"]), max_size=300))
+def test_wrapping_loses_no_word_and_keeps_to_the_width(text):
+    lines = [html.unescape(line) for line in wrapped(text, width=40).split("<br>")]
+    assert all(len(line) <= 40 for line in lines)
+    assert "".join("".join(lines).split()) == "".join(text.split())
