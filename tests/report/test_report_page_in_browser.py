@@ -133,6 +133,18 @@ def test_the_page_asks_for_nothing_but_itself(visit):
     assert visit.complaints == []
 
 
+def test_no_button_of_a_figure_sends_data_or_leads_away(visit):
+    buttons = visit.tab.query_selector_all(".modebar-btn")
+    names = {button.get_attribute("data-title") for button in buttons}
+    assert names == {"Download plot as a PNG", "Zoom", "Pan", "Zoom in", "Zoom out", "Reset axes"}
+    assert not any(button.get_attribute("href") for button in buttons)
+    for graph in visit.tab.query_selector_all(".plotly-graph-div"):
+        assert graph.evaluate("graph => [graph._context.showSendToCloud, graph._context.plotlyServerURL]") == [
+            False,
+            "",
+        ]
+
+
 def test_no_label_or_legend_is_cut_off(visit):
     """Every text of a figure lies inside its drawing."""
     for graph in visit.tab.query_selector_all(".plotly-graph-div"):

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from threadpoolctl import threadpool_limits
 
 from personascope.activations.store import ActivationStore
 from personascope.experiments.asking import Material
+from personascope.experiments.layers import over_layers
 from personascope.experiments.recipe import Recipe
 from personascope.experiments.rows import Rows, codes, facet_mean_rows, item_rows, task_rows, utility_vector
 from personascope.probes.evaluate import evaluate_ridge, fit_direction_weights
@@ -24,6 +26,7 @@ from personascope.probes.transfer import transfer_matrix
 Progress = Callable[[str, int, int], None]
 Stores = Mapping[str, ActivationStore]
 Tables = Mapping[str, pl.DataFrame]
+SCORES: dict[str, Callable[..., Rows]] = {"item score": item_rows, "facet score": facet_mean_rows}
 
 
 def probe_tables(
@@ -36,18 +39,10 @@ def probe_tables(
     under each persona) and "facet score" (ridge on the mean over a facet's items), both with folds by facet. Ridge
     runs at every position, logistic at `probes.position`.
     """
-    prober = _Prober(stores, tables, material, recipe)
-    layers, positions = stores["tasks"].layers, stores["tasks"].positions
-    results: list[ProbeResult] = []
-    progress("probes", 0, len(layers))
-    for done, layer in enumerate(layers, start=1):
-        for position in positions:
-            results += prober.utilities(layer, position)
-            results += prober.scores(layer, position)
-        results += prober.choices(layer, recipe.probes.position)
-        results.append(prober.persona_identity(layer, recipe.probes.position))
-        progress("probes", done, len(layers))
-    return {"probes": results_frame(results)}
+    with threadpool_limits(limits=1):
+        prober = _Prober(stores, tables, material, recipe)
+    by_layer = over_layers(prober.layer, stores["tasks"].layers, progress, "probes")
+    return {"probes": results_frame([result for results in by_layer for result in results])}
 
 
 class _Prober:
@@ -74,7 +69,17 @@ class _Prober:
         self.identity_text = text_baseline_scores(
             self.texts * len(self.personas), *self._identity(), kind="classification"
         )
-        self.score_text: dict[str, np.ndarray] = {}
+        self.score_text = {name: self._score_text(make) for name, make in SCORES.items()}
+
+    def layer(self, layer: int) -> list[ProbeResult]:
+        """All probes of one layer."""
+        results: list[ProbeResult] = []
+        for position in self.stores["tasks"].positions:
+            results += self.utilities(layer, position)
+            results += self.scores(layer, position)
+        results += self.choices(layer, self.recipe.probes.position)
+        results.append(self.persona_identity(layer, self.recipe.probes.position))
+        return results
 
     def utilities(self, layer: int, position: str) -> list[ProbeResult]:
         """Ridge to each persona's utilities, on its own activations."""
@@ -87,13 +92,17 @@ class _Prober:
     def scores(self, layer: int, position: str) -> list[ProbeResult]:
         """Ridge to keyed answers of items, and to facet scores, over all personas together."""
         results: list[ProbeResult] = []
-        for name, make in (("item score", item_rows), ("facet score", facet_mean_rows)):
+        for name, make in SCORES.items():
             rows = make(self.stores["hexaco"], self.tables, layer, position)
-            if name not in self.score_text:
-                folds = grouped_folds(rows.groups, self.recipe.probes.folds, self.recipe.seed)
-                self.score_text[name] = text_baseline_scores(rows.texts, rows.target, folds)
             results += self._ridge(name, rows, rows.groups, self.score_text[name], "all", layer, position)
         return results
+
+    def _score_text(self, make: Callable[..., Rows]) -> np.ndarray:
+        """The text baseline of a score; its rows are the same at every layer and position."""
+        store = self.stores["hexaco"]
+        rows = make(store, self.tables, store.layers[0], store.positions[0])
+        folds = grouped_folds(rows.groups, self.recipe.probes.folds, self.recipe.seed)
+        return np.asarray(text_baseline_scores(rows.texts, rows.target, folds))
 
     def _ridge(
         self, name: str, rows: Rows, groups: np.ndarray, text: np.ndarray, persona: str, layer: int, position: str
@@ -164,13 +173,11 @@ def transfer_tables(
     """Transfer of utility probes between all personas, and their cosines with persona identity, at every layer."""
     personas = [persona.name for persona in material.choosers]
     topics, position = codes(material.pool.frame()["topic"]), recipe.probes.position
-    matrices, cosines = [], []
-    progress("transfer", 0, len(store.layers))
-    for done, layer in enumerate(store.layers, start=1):
+
+    def at_layer(layer: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         rows = {name: task_rows(store, tables["utilities"], name, layer, position) for name in personas}
-        features = {name: own.features for name, own in rows.items()}
         matrix = transfer_matrix(
-            features,
+            {name: own.features for name, own in rows.items()},
             {name: own.target for name, own in rows.items()},
             topics,
             layer=layer,
@@ -179,14 +186,24 @@ def transfer_tables(
             n_resamples=recipe.resamples,
             seed=recipe.seed,
         )
-        matrices.append(matrix.frame())
-        identity = persona_identity_directions(features)
-        everyone = np.concatenate(list(features.values()))
-        for name, own in rows.items():
-            weights = fit_direction_weights(own.features, own.target, topics, seed=recipe.seed)
-            for other in personas:
-                found = cosine_with_null(weights, identity[other], everyone, seed=recipe.seed)
-                row = {"direction": name, "other": other, "layer": layer, "n": len(everyone)}
-                cosines.append(row | {"cosine": found.cosine, "null_high": found.null_high})
-        progress("transfer", done, len(store.layers))
-    return {"transfer": pl.concat(matrices), "direction_cosines": pl.DataFrame(cosines)}
+        return matrix.frame(), identity_cosines(rows, layer, recipe.seed)
+
+    by_layer = over_layers(at_layer, store.layers, progress, "transfer")
+    return {
+        "transfer": pl.concat([matrix for matrix, _ in by_layer]),
+        "direction_cosines": pl.concat([cosines for _, cosines in by_layer]),
+    }
+
+
+def identity_cosines(rows: Mapping[str, Rows], layer: int, seed: int) -> pl.DataFrame:
+    """Cosine of each persona's preference direction with every persona's identity direction, at one layer."""
+    identity = persona_identity_directions({name: own.features for name, own in rows.items()})
+    everyone = np.concatenate([own.features for own in rows.values()])
+    found = []
+    for name, own in rows.items():
+        weights = fit_direction_weights(own.features, own.target, own.groups, seed=seed)
+        for other, direction in identity.items():
+            cosine = cosine_with_null(weights, direction, everyone, seed=seed)
+            row = {"direction": name, "other": other, "layer": layer, "n": len(everyone)}
+            found.append(row | {"cosine": cosine.cosine, "null_high": cosine.null_high})
+    return pl.DataFrame(found)

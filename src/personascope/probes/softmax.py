@@ -176,7 +176,8 @@ class _Problem:
             raise ConvergenceError(
                 f"Target {int(relative.argmax())} of {len(relative)} stopped at relative gradient norm "
                 f"{relative.max():.2g} after {found.nit} iterations; {tolerance:.2g} was asked for.",
-                f"{len(self.features)} rows may be nearly separable under C = {1 / self.penalty[0].item():.3g}.",
+                f"C = {1 / self.penalty[0].item():.3g}: {len(self.features)} rows are nearly separable under so weak a "
+                "penalty, or their weights differ by many orders of magnitude.",
                 "Use smaller values of C.",
             )
         return np.asarray(start + found.x.reshape(start.shape) * self.scale)

@@ -30,6 +30,7 @@ def dot_trace(
     *,
     style: PersonaStyle,
     hover: Sequence[str],
+    size: float = 8,
     **more: Any,
 ) -> go.Scatter:
     """Markers with horizontal 95 % intervals; a null interval leaves a bare dot, a null value nothing."""
@@ -38,8 +39,13 @@ def dot_trace(
         pairs = zip(x, ends, strict=True)
         return [0.0 if at is None or end is None else sign * (end - at) for at, end in pairs]
 
-    size = 10 if style.symbol.startswith("triangle") else 8  # a triangle covers half of its square
-    marker = {"size": size, "color": style.colour, "symbol": style.symbol, "line": {"width": 0.8, "color": "white"}}
+    area = 1.3 if style.symbol.startswith("triangle") else 1.0  # a triangle covers half of its square
+    marker = {
+        "size": size * area,
+        "color": style.colour,
+        "symbol": style.symbol,
+        "line": {"width": 0.8, "color": "white"},
+    }
     return go.Scatter(
         x=list(x),
         y=list(y),
@@ -117,7 +123,7 @@ def _add_panel(figure: go.Figure, place: int, panel: Panel, frame: pl.DataFrame,
             style=styles[persona],
             hover=[f"<b>{label(persona)}</b><br>{panel.title}: {text}"],
             name=label(persona),
-            marker={"size": 9},
+            size=9,
         )
         figure.add_trace(trace, row=1, col=place)
     figure.update_xaxes(

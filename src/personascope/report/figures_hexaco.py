@@ -118,7 +118,7 @@ def domain_profile(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figu
         ]
         y = [places[domain] + shift for domain in own["domain"]]
         style, shown = known[persona], {"name": label(persona), "meta": {"persona": persona}}
-        figure.add_trace(dot_trace(x, y, low, high, style=style, hover=hover, marker={"size": 9}, **shown))
+        figure.add_trace(dot_trace(x, y, low, high, style=style, hover=hover, size=9, **shown))
     ticks = {"tickvals": list(places.values()), "ticktext": [f"<b>{DOMAIN_NAMES[d]}</b>" for d in domains]}
     figure.update_yaxes(range=[len(domains) - 0.5, -0.5], zeroline=False, showgrid=False, **ticks)
     for place in range(1, len(domains), 2):
@@ -154,10 +154,10 @@ def contrasts(
         stars = [q is not None and q < STAR_AT for q in column(part, "q")]
         x, low, high = (column(part, end) for end in ("difference", "low", "high"))
         y = [rows.places[facet] for facet in part["facet"]]
-        marker = {"color": [style.colour if star else "white" for star in stars], "size": 9}
+        marker: dict[str, Any] = {"color": [style.colour if star else "white" for star in stars]}
         marker["line"] = {"color": style.colour, "width": 1.6}
         hover = [_contrast_hover(row) for row in part.iter_rows(named=True)]
-        dots = dot_trace(x, y, low, high, style=style, hover=hover, name=label(name), marker=marker)
+        dots = dot_trace(x, y, low, high, style=style, hover=hover, size=9, name=label(name), marker=marker)
         figure.add_trace(dots, row=1, col=place)
         figure.add_trace(_stars(x, high, y, stars), row=1, col=place)
     figure.update_layout(

@@ -2,10 +2,13 @@
 // Draws every figure and lets the <select> elements of a section choose among its traces by their `meta`.
 (() => {
   const ALL = "*";
+  // An explicit list of buttons: by default plotly.js 4 also offers one that uploads the figure's data to its makers.
   const CONFIG = {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    showSendToCloud: false,
+    plotlyServerURL: "",
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
   };
   const DIMMED = 0.1;
 

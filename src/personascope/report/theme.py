@@ -72,7 +72,9 @@ def translucent(colour: str, alpha: float) -> str:
 def template() -> go.layout.Template:
     """The template that every figure carries with it; nothing is registered globally."""
     axis = {
+        "showgrid": True,
         "gridcolor": GRID,
+        "zeroline": True,
         "zerolinecolor": "#9aa3ae",
         "zerolinewidth": 1.2,
         "linecolor": "#c3cad3",
