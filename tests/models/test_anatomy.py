@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tiny_models import OPTIONS, POSITIONS, WordTokenizer, apart, naive_run, relative, tiny_engine, tiny_model
+from tiny_models import (
+    LOGPROB,
+    OPTIONS,
+    POSITIONS,
+    RESIDUAL,
+    WordTokenizer,
+    apart,
+    naive_run,
+    relative,
+    tiny_engine,
+    tiny_model,
+)
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, T5ForConditionalGeneration
 
 from personascope.errors import ModelError
@@ -31,8 +42,8 @@ def test_a_model_whose_past_cannot_be_shared_by_position_is_run_whole_and_right(
     found = engine.run(some, layers=range(4), positions=POSITIONS, options=OPTIONS)
     residuals, chosen, _ = naive_run(engine.model, some, POSITIONS)
     assert engine.work.tokens == sum(len(prompt) for prompt in some)
-    assert relative(found.residuals, residuals) < 1e-5
-    assert apart(found.option_logprobs, chosen) < 5e-5
+    assert relative(found.residuals, residuals) < RESIDUAL
+    assert apart(found.option_logprobs, chosen) < LOGPROB
 
 
 @pytest.mark.parametrize(
@@ -85,7 +96,7 @@ def test_caps_and_scales_of_the_logits_are_applied(family, settings, prompts):
         residual = HookEngine(model, WordTokenizer(), name=family).run(prompts[:1], layers=[3]).residuals[0, 0]
         found = dissect(model).logits(residual)
         bare = model.get_output_embeddings()(dissect(model).norm(residual))
-    assert relative(found[:, None], expected[-1:, None]) < 1e-5
+    assert relative(found[:, None], expected[-1:, None]) < RESIDUAL
     assert relative(bare[:, None], expected[-1:, None]) > 0.1, "the cap or scale does nothing here"
 
 

@@ -7,13 +7,24 @@ import warnings
 
 import pytest
 import torch
-from tiny_models import FAMILIES, OPTIONS, REUSING, apart, naive_run, offset, relative, tiny_engine
+from tiny_models import (
+    FAMILIES,
+    LOGPROB,
+    OPTIONS,
+    RESIDUAL,
+    REUSING,
+    apart,
+    hooks_on,
+    naive_run,
+    offset,
+    relative,
+    tiny_engine,
+)
 from torch import nn
 
 from personascope.errors import ModelError
 from personascope.models import sweep as sweep_module
 from personascope.models.check import LIMITS, CheckLine, self_check
-from personascope.models.engine import HookEngine
 from personascope.models.frozen_cache import FrozenLayer
 from personascope.models.intervention import Intervention
 from personascope.models.sweep import sweep
@@ -148,11 +159,11 @@ def test_a_faulty_cache_switches_reuse_off_with_a_warning_and_results_are_right(
     assert engine.fingerprint()["prefix_reuse"].startswith("off: self-check: ")
     found = engine.run(prompts[:6], layers=range(4), options=OPTIONS)
     residuals, chosen, _ = naive_run(engine.model, prompts[:6], ("answer",))
-    assert relative(found.residuals, residuals) < 1e-5
-    assert apart(found.option_logprobs, chosen) < 5e-5
+    assert relative(found.residuals, residuals) < RESIDUAL
+    assert apart(found.option_logprobs, chosen) < LOGPROB
     cell = (Intervention(1, offset(1), "from:item"),)
     swept = sweep(engine, prompts[:6], [(), cell], OPTIONS).option_logprobs
-    assert apart(swept[:, 1], naive_run(engine.model, prompts[:6], ("answer",), cell)[1]) < 5e-5
+    assert apart(swept[:, 1], naive_run(engine.model, prompts[:6], ("answer",), cell)[1]) < LOGPROB
 
 
 def test_reuse_that_the_user_switched_off_stays_off_and_is_not_blamed():
@@ -192,17 +203,13 @@ def test_a_faulty_resume_refuses_sweeps_with_a_warning_and_leaves_runs_alone(fau
     with pytest.raises(ModelError, match=r"cannot be swept: self-check"):
         sweep(engine, prompts, [()], OPTIONS)
     found = engine.run(prompts[:3], options=OPTIONS).option_logprobs
-    assert apart(found, naive_run(engine.model, prompts[:3], ("answer",))[1]) < 5e-5
+    assert apart(found, naive_run(engine.model, prompts[:3], ("answer",))[1]) < LOGPROB
 
 
 def test_the_check_leaves_no_hooks_of_its_own():
     """The library installs its own when hidden states are first asked for; a second check must add none."""
-
-    def hooks(engine: HookEngine) -> int:
-        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in engine.model.modules())
-
     engine = tiny_engine("llama")
     self_check(engine)
-    before = hooks(engine)
+    before = hooks_on(engine.model)
     self_check(engine)
-    assert hooks(engine) == before
+    assert hooks_on(engine.model) == before

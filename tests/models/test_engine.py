@@ -9,11 +9,12 @@ import pytest
 import torch
 from tiny_models import (
     FAMILIES,
+    LOGPROB,
     OPTIONS,
     POSITIONS,
+    RESIDUAL,
     REUSING,
     apart,
-    blocks_of,
     make_prompt,
     naive,
     naive_baseline,
@@ -24,10 +25,10 @@ from tiny_models import (
     tiny_model,
 )
 
-from personascope.errors import ModelError, SpanError
+from personascope.errors import ModelError
 from personascope.instruments.items import load_items
 from personascope.instruments.personas import load_personas
-from personascope.models import reads, tree
+from personascope.models import tree
 from personascope.models.embedded import EMBEDDED, is_installed
 from personascope.models.intervention import Intervention
 from personascope.models.load import load_model
@@ -35,9 +36,6 @@ from personascope.prompts.labels import resolve_options
 from personascope.prompts.prompt import Prompt
 from personascope.prompts.render import render
 from personascope.prompts.templates import likert_template
-
-RESIDUAL, LOGPROB = 1e-5, 5e-5
-"""Float32 rounding: relative to the layer's largest value, and absolute on log-probabilities."""
 
 
 def every_token(prompts: list[Prompt]) -> tuple[list[Prompt], list[str]]:
@@ -163,6 +161,18 @@ def test_tiny_models_attend_to_their_past(prompts):
     assert relative(naive(model, cut)[0][None, :, -1], naive(model, prompt)[0][None, :, -1]) > 0.05
 
 
+@pytest.mark.parametrize("kernel", ["eager", "sdpa"])
+@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2", "gpt_neox", "qwen3"])
+def test_both_attention_kernels_take_the_masks(family, kernel, prompts):
+    engine = tiny_engine(family)
+    engine.model.set_attn_implementation(kernel)
+    assert engine.fingerprint()["attention"] == kernel
+    found = engine.run(prompts, layers=range(4), positions=POSITIONS, options=OPTIONS)
+    assert engine.work.tokens < 0.7 * sum(map(len, prompts))
+    assert relative(found.residuals, naive_baseline(family)[0]) < RESIDUAL
+    assert apart(found.option_logprobs, naive_baseline(family)[1]) < LOGPROB
+
+
 def test_float64_models_are_read_in_float64(prompts):
     engine = tiny_engine("llama", torch.float64)
     found = engine.run(prompts, layers=range(4), positions=POSITIONS, options=OPTIONS)
@@ -214,175 +224,6 @@ def test_outputs_can_be_changed_in_place_and_differentiated(llama, prompts):
         tensor += 1
         tensor.requires_grad_().sum().backward()
         assert tensor.grad is not None
-
-
-# ---------------------------------------------------------------- counts
-
-
-@pytest.fixture
-def share_everything(monkeypatch):
-    monkeypatch.setattr(tree, "MIN_SHARED_LENGTH", 1)
-    monkeypatch.setattr(tree, "MIN_SAVED_TOKENS", 1)
-
-
-def trie_edges(prompts: list[Prompt]) -> int:
-    """Distinct beginnings of the prompts, their last tokens apart, plus one last token each."""
-    return len({p.ids[:n] for p in prompts for n in range(1, len(p))}) + len(prompts)
-
-
-def test_tokens_through_the_first_block_are_the_edges_of_the_trie(share_everything, prompts):
-    engine = tiny_engine("llama", token_budget=1)  # one row a pass, so that no padding is counted
-    passed: list[int] = []
-    blocks_of(engine.model)[0].register_forward_hook(lambda _m, _i, out: passed.append(out.shape[0] * out.shape[1]))
-    engine.run(prompts, layers=[3], options=OPTIONS)
-    assert sum(passed) == trie_edges(prompts) == engine.work.tokens == engine.work.padded_tokens
-
-
-def test_real_and_padded_tokens_are_told_apart(share_everything, llama, prompts):
-    passed: list[int] = []
-    blocks_of(llama.model)[0].register_forward_hook(lambda _m, _i, out: passed.append(out.shape[0] * out.shape[1]))
-    llama.run(prompts, layers=[0])
-    assert llama.work.tokens == trie_edges(prompts)
-    assert sum(passed) == llama.work.padded_tokens > llama.work.tokens
-
-
-@pytest.mark.parametrize("family", ["llama", "gemma2", "gpt2"])
-def test_only_answers_are_unembedded_one_row_a_prompt(family, prompts):
-    engine = tiny_engine(family)
-    shapes: list[tuple[int, ...]] = []
-    for module in (engine.anatomy.norm, engine.anatomy.head):
-        module.register_forward_pre_hook(lambda _m, inputs: shapes.append(tuple(inputs[0].shape)))
-    engine.run(prompts, layers=range(4), positions=POSITIONS, options=OPTIONS)
-    assert all(len(shape) == 2 for shape in shapes), shapes
-    assert sum(shape[0] for shape in shapes) == 2 * len(prompts)
-    assert engine.work.head_rows == len(prompts)
-    shapes.clear()
-    engine.run(prompts, layers=range(4))
-    assert shapes == []
-
-
-def test_no_block_above_the_last_layer_asked_for_runs(llama, prompts):
-    calls = [0] * 4
-    for layer, block in enumerate(blocks_of(llama.model)):
-        block.register_forward_hook(lambda _m, _i, _o, layer=layer: calls.__setitem__(layer, calls[layer] + 1))
-    llama.run(prompts, layers=[1, 0])
-    assert calls[0] == calls[1] > 0
-    assert calls[2:] == [0, 0]
-    assert llama.work.block_calls == sum(calls)
-
-
-def test_nothing_runs_when_nothing_is_asked_for(llama, prompts):
-    outputs = llama.run(prompts)
-    assert llama.work.tokens == llama.work.block_calls == 0
-    assert outputs.residuals.shape == (len(prompts), 0, 0, 32)
-    assert outputs.option_logprobs.shape == (len(prompts), 0)
-
-
-def test_no_prompts_give_no_rows(llama):
-    outputs = llama.run([], layers=[0, 1], positions=("answer", "all"), options=OPTIONS)
-    assert outputs.residuals.shape == (0, 2, 2, 32)
-    assert outputs.option_logprobs.shape == (0, 3)
-
-
-# ---------------------------------------------------------------- interventions
-
-STEERED = {
-    "at the answer": [Intervention(1, offset(1), "answer")],
-    "everywhere": [Intervention(1, offset(2), "all")],
-    "from inside a shared segment on": [Intervention(0, offset(3), "from:item")],
-    "at a shared span, and back at another": [
-        Intervention(2, offset(4), "mean:task_a"),
-        Intervention(2, -offset(4), "mean:task_b"),
-    ],
-    "at several layers": [Intervention(0, offset(5), "first:persona"), Intervention(3, offset(6), "last:task_a")],
-}
-
-
-@pytest.mark.parametrize("name", STEERED)
-@pytest.mark.parametrize("family", ["llama", "gemma3_text", "gpt2", "falcon", "qwen3_next"])
-def test_steering_equals_a_naive_hook_on_the_whole_prompt(family, name, prompts):
-    engine, some = tiny_engine(family), prompts[:8]
-    found = engine.run(some, layers=range(4), positions=POSITIONS, options=OPTIONS, interventions=STEERED[name])
-    residuals, chosen, _ = naive_run(engine.model, some, POSITIONS, STEERED[name])
-    assert relative(found.residuals, residuals) < RESIDUAL
-    assert apart(found.option_logprobs, chosen) < LOGPROB
-    plain = engine.run(some, layers=range(4), positions=POSITIONS, options=OPTIONS)
-    assert apart(plain.option_logprobs, chosen) > 1e-2, "the offset is too small to show"
-
-
-def test_a_zero_offset_is_bit_for_bit_the_baseline(llama, prompts):
-    zero = [Intervention(1, np.zeros(32, np.float32), "all")]
-    plain = llama.run(prompts, layers=range(4), options=OPTIONS)
-    steered = llama.run(prompts, layers=range(4), options=OPTIONS, interventions=zero)
-    assert torch.equal(plain.residuals, steered.residuals)
-    assert torch.equal(plain.option_logprobs, steered.option_logprobs)
-
-
-@pytest.mark.parametrize("where", ["answer", "from:item", "all"])
-def test_two_half_steps_equal_one_full_step(llama, prompts, where):
-    full, half = Intervention(1, offset(8), where), Intervention(1, offset(8) / 2, where)
-    one = llama.run(prompts, layers=range(4), options=OPTIONS, interventions=[full])
-    two = llama.run(prompts, layers=range(4), options=OPTIONS, interventions=[half, half])
-    assert relative(two.residuals, one.residuals) < RESIDUAL
-    assert apart(two.option_logprobs, one.option_logprobs) < LOGPROB
-
-
-def test_steering_the_last_layer_adds_to_the_final_residual(llama, prompts):
-    added = offset(9)
-    plain = llama.run(prompts, layers=[3], options=OPTIONS).residuals[:, 0, 0]
-    steered = llama.run(prompts, layers=[3], options=OPTIONS, interventions=[Intervention(3, added, "answer")])
-    by_hand = plain + torch.from_numpy(added)
-    with torch.no_grad():
-        logprobs = llama.model.lm_head(llama.model.model.norm(by_hand)).log_softmax(-1)
-    assert torch.equal(steered.residuals[:, 0, 0], by_hand)
-    assert apart(steered.option_logprobs[:, 0], logprobs[:, OPTIONS.token_ids[0][0]]) < LOGPROB
-
-
-def test_interventions_of_the_engine_join_those_of_the_call_and_enter_the_fingerprint(llama, prompts):
-    first, second = STEERED["at several layers"]
-    both = llama.run(prompts, options=OPTIONS, interventions=[first, second]).option_logprobs
-    plain = llama.fingerprint()
-    llama.interventions = [first]
-    assert torch.equal(llama.run(prompts, options=OPTIONS, interventions=[second]).option_logprobs, both)
-    steered = llama.fingerprint()
-    assert {key for key in steered if steered[key] != plain[key]} == {"steered"}
-
-
-def hooks_on(model) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
-
-
-def test_hooks_are_gone_after_a_run(llama, prompts):
-    llama.run(prompts, layers=[2], options=OPTIONS, interventions=STEERED["everywhere"])
-    assert hooks_on(llama.model) == 0
-
-
-def test_hooks_are_gone_after_an_error_inside_a_block(llama, prompts, monkeypatch):
-    expected = llama.run(prompts, layers=[2]).residuals
-
-    def broken(self, layer, hidden, gather):
-        assert hooks_on(llama.model) > 0
-        raise RuntimeError("disk on fire")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(reads.Reads, "take", broken)
-        with pytest.raises(RuntimeError, match="disk on fire"):
-            llama.run(prompts, layers=[2])
-    assert hooks_on(llama.model) == 0
-    assert torch.equal(llama.run(prompts, layers=[2]).residuals, expected)
-
-
-@pytest.mark.parametrize("kind", ["read", "steered"])
-def test_a_missing_position_is_an_error_that_leaves_no_hooks(llama, prompts, kind):
-    asked = (
-        {"positions": ("mean:task_c",)}
-        if kind == "read"
-        else {"interventions": [Intervention(1, offset(1), "mean:task_c")]}
-    )
-    with pytest.raises(SpanError, match=r"task_c.*task_a|task_c.*task_b"):
-        llama.run(prompts, layers=[1], **asked)
-    assert hooks_on(llama.model) == 0
-    assert llama.work.tokens == 0
 
 
 # ---------------------------------------------------------------- refusals

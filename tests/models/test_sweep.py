@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import (
+    LOGPROB,
     OPTIONS,
     REUSING,
     apart,
     blocks_of,
+    hooks_on,
     naive,
     naive_run,
     offset,
@@ -24,7 +26,6 @@ from personascope.models.intervention import Intervention
 from personascope.models.sweep import sweep
 from personascope.prompts.labels import Options
 
-LOGPROB = 5e-5
 ZERO = np.zeros(32, np.float32)
 CELLS = [
     (),
@@ -190,6 +191,16 @@ def test_cells_of_one_layer_run_stacked_in_one_step(llama, prompts):
     assert llama.work.block_calls == sum(calls)
 
 
+@pytest.mark.parametrize("where", ["answer", "from:item", "all"])
+def test_a_cell_recomputes_only_the_tokens_from_the_first_steered_one_on(llama, prompts, where):
+    """Also of a prompt that shares nothing with any other."""
+    shapes = []
+    blocks_of(llama.model)[3].register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape[:2])))
+    sweep(llama, prompts[:1], [(Intervention(1, offset(seed), where),) for seed in range(3)], OPTIONS)
+    assert shapes[-1] == (3, len(prompts[0]) - tokens_named(prompts[0], where)[0])
+    assert sum(tokens for _, tokens in shapes[:-1]) == len(prompts[0])
+
+
 def test_a_sweep_sends_each_token_through_the_first_block_once(llama, prompts):
     llama.run(prompts, options=OPTIONS)
     plain = llama.work.tokens
@@ -206,10 +217,6 @@ def test_one_row_is_unembedded_for_each_prompt_and_cell(llama, prompts):
 
 
 # ---------------------------------------------------------------- refusals
-
-
-def hooks_on(model) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
 
 
 def test_hooks_are_gone_after_a_sweep_and_after_an_error(llama, prompts):

@@ -68,6 +68,8 @@ BLOCKS = {
     **dict.fromkeys(("gpt2", "falcon", "bloom", "gpt_neo"), "transformer.h"),
 }
 
+RESIDUAL, LOGPROB = 1e-5, 5e-5
+"""Float32 rounding: relative to the layer's largest value, and absolute on log-probabilities."""
 OPTIONS = Options(("a", "b", "c"), ((5,), (6, 7), (8, 80)))
 
 
@@ -222,3 +224,8 @@ def apart(found: Tensor, expected: Tensor) -> float:
     """Largest absolute difference, for log-probabilities."""
     assert found.shape == expected.shape, (found.shape, expected.shape)
     return float((found.double() - expected.double()).abs().max())
+
+
+def hooks_on(model: torch.nn.Module) -> int:
+    """Forward hooks of any kind on any part of a model."""
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())

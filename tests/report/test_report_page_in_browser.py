@@ -192,7 +192,7 @@ def test_a_target_without_the_chosen_persona_moves_the_other_selectors_along(vis
 def test_all_personas_can_be_chosen_again(visit):
     visit.select("profile-persona", "evil")
     dimmed = [trace["opacity"] for trace in visit.figures("#profile")["facet-profile"]["traces"]]
-    assert sorted(set(dimmed)) == [0.1, 1]
+    assert sorted(set(dimmed)) == [0.14, 1]
     visit.select("profile-persona", "*")
     assert {trace["opacity"] for trace in visit.figures("#profile")["facet-profile"]["traces"]} == {1}
 

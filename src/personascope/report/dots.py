@@ -30,7 +30,7 @@ def dot_trace(
     *,
     style: PersonaStyle,
     hover: Sequence[str],
-    size: float = 8,
+    size: int = 8,
     **more: Any,
 ) -> go.Scatter:
     """Markers with horizontal 95 % intervals; a null interval leaves a bare dot, a null value nothing."""

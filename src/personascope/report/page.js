@@ -10,7 +10,7 @@
     plotlyServerURL: "",
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
   };
-  const DIMMED = 0.1;
+  const DIMMED = 0.14;
 
   const metaOf = (trace) => trace.meta || {};
 

@@ -1,0 +1,101 @@
+"""Steering through the public context manager, on the embedded model."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from personascope.direction import Direction
+from personascope.errors import DirectionError, SpanError
+from personascope.instruments.items import load_items
+from personascope.models.engine import HookEngine
+from personascope.prompts.labels import Options, resolve_options
+from personascope.prompts.positions import resolve
+from personascope.prompts.prompt import Prompt
+from personascope.prompts.render import render
+from personascope.prompts.templates import likert_template
+from personascope.steering.steer import intervention, steer
+
+pytestmark = pytest.mark.model
+TEMPLATE = likert_template("ascending")
+
+
+@pytest.fixture(scope="module")
+def prompts(smollm2: HookEngine) -> list[Prompt]:
+    slots = [{"framing": "Answer as you are.", "item": item.text} for item in load_items().items[:6]]
+    return [render(smollm2.tokenizer, TEMPLATE, one) for one in slots]
+
+
+@pytest.fixture(scope="module")
+def options(smollm2: HookEngine) -> Options:
+    return resolve_options(smollm2.tokenizer, TEMPLATE.answer_prefix, TEMPLATE.labels)
+
+
+@pytest.fixture
+def direction(smollm2: HookEngine) -> Direction:
+    vector = np.random.default_rng(0).standard_normal(smollm2.d_model).astype(np.float32)
+    return Direction(vector, 12, "eot", smollm2.name, reference_norm=100.0, means="nothing", fit="random")
+
+
+def test_steering_equals_a_naive_hook_on_the_whole_prompt(
+    smollm2: HookEngine, prompts: list[Prompt], options: Options, direction: Direction
+) -> None:
+    with steer(smollm2, 0.3 * direction, where="from:item"):
+        ours = smollm2.run(prompts, options=options).option_logprobs
+    assert (ours - smollm2.run(prompts, options=options).option_logprobs).abs().max() > 0.05
+    for row, prompt in enumerate(prompts):
+        tokens = list(resolve(prompt, "from:item"))
+
+        def add(_module: object, _inputs: object, output: torch.Tensor, tokens: list[int] = tokens) -> torch.Tensor:
+            output[:, tokens] += torch.tensor(0.3 * 100.0 * direction.vector)
+            return output
+
+        handle = smollm2.anatomy.layers[12].register_forward_hook(add)
+        try:
+            with torch.no_grad():
+                logprobs = smollm2.model(torch.tensor([prompt.ids])).logits[0, -1].log_softmax(-1)
+        finally:
+            handle.remove()
+        expected = torch.stack([logprobs[list(tokens)].logsumexp(0) for tokens in options.token_ids])
+        assert torch.allclose(ours[row], expected, atol=2e-4)
+
+
+def test_strength_zero_is_the_baseline_bit_for_bit(
+    smollm2: HookEngine, prompts: list[Prompt], options: Options, direction: Direction
+) -> None:
+    baseline = smollm2.run(prompts, layers=[5, 29], options=options)
+    with steer(smollm2, 0.0 * direction, where="from:item"):
+        steered = smollm2.run(prompts, layers=[5, 29], options=options)
+    assert torch.equal(baseline.option_logprobs, steered.option_logprobs)
+    assert torch.equal(baseline.residuals, steered.residuals)
+
+
+def test_two_half_steps_equal_one(
+    smollm2: HookEngine, prompts: list[Prompt], options: Options, direction: Direction
+) -> None:
+    half, whole = 0.1 * direction, 0.2 * direction
+    with steer(smollm2, half, where="answer"), steer(smollm2, half, where="answer"):
+        twice = smollm2.run(prompts, options=options).option_logprobs
+    with steer(smollm2, whole, where="answer"):
+        once = smollm2.run(prompts, options=options).option_logprobs
+    assert torch.allclose(twice, once, atol=1e-4)
+
+
+def test_the_engine_is_restored_after_an_error(
+    smollm2: HookEngine, prompts: list[Prompt], options: Options, direction: Direction
+) -> None:
+    with pytest.raises(SpanError), steer(smollm2, 0.1 * direction, where="mean:task_a"):
+        smollm2.run(prompts, options=options)
+    assert smollm2.interventions == []
+    assert not any(layer._forward_hooks for layer in smollm2.anatomy.layers)
+
+
+def test_a_direction_of_another_model_is_refused(smollm2: HookEngine, direction: Direction) -> None:
+    other = dataclasses.replace(direction, model="gemma3-270m")
+    with pytest.raises(DirectionError, match="cannot steer 'smollm2'"), steer(smollm2, other, where="answer"):
+        pass
+    with pytest.raises(DirectionError, match="width 576"):
+        intervention(direction, "answer", d_model=640)
