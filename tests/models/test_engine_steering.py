@@ -84,10 +84,6 @@ def test_interventions_of_the_engine_join_those_of_the_call_and_enter_the_finger
     assert {key for key in steered if steered[key] != plain[key]} == {"steered"}
 
 
-def hooks_on(model) -> int:
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
-
-
 def test_hooks_are_gone_after_a_run(llama, prompts):
     llama.run(prompts, layers=[2], options=OPTIONS, interventions=STEERED["everywhere"])
     assert hooks_on(llama.model) == 0
