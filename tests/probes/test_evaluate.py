@@ -3,6 +3,7 @@ import polars as pl
 import pytest
 
 from personascope.errors import ActivationError, DataError
+from personascope.probes.controls import random_directions
 from personascope.probes.evaluate import evaluate_ridge, fit_direction_weights
 from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.nested import nested_ridge
@@ -64,6 +65,7 @@ def test_value_penalty_and_shuffles_are_those_of_their_definitions(planted):
     results = evaluate(X, Y, groups, texts=texts, n_shuffles=3, seed=5)
     numbers = fold_numbers(grouped_folds(groups, 4, 5), 80)
     found = nested_ridge(X, Y, numbers, DEFAULT_ALPHAS)
+    scores = X @ random_directions(20, 20, seed=[5, 2, 0])
     rng = np.random.default_rng([5, 1])
     orders = [rng.permutation(80) for _ in range(3)]
     for t, result in enumerate(results):
@@ -75,6 +77,7 @@ def test_value_penalty_and_shuffles_are_those_of_their_definitions(planted):
             for order in orders
         ]
         assert result.controls.shuffled == pytest.approx(np.mean(shuffled))
+        assert result.controls.random_direction == pytest.approx(np.abs(np.corrcoef(scores.T, Y[:, t])[-1, :-1]).mean())
         assert (result.n, result.n_groups, result.controls.n_shuffles) == (80, 20, 3)
 
 

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from personascope.errors import DataError
+from personascope.probes.controls import random_directions
 from personascope.probes.evaluate_choices import evaluate_choices
 from personascope.probes.folds import grouped_folds, pair_fold_numbers, pair_folds
 from personascope.probes.logistic import DEFAULT_CS, one_hot
@@ -81,6 +82,9 @@ def test_value_is_the_accuracy_over_the_tested_pairs():
         assert result.value == pytest.approx(((margins[:, 0, 0] > 0) == (m > 0))[tested].mean())
         assert result.penalty == np.median(chosen)
         assert result.n == len(tested)
+        sides = ((X[f] - X[s])[tested] @ random_directions(15, 20, seed=[2, 2, 4]) > 0) == (m > 0)[tested, None]
+        better_side = 0.5 + np.abs(sides.mean(axis=0) - 0.5)
+        assert result.controls.random_direction == pytest.approx(better_side.mean())
         assert result.n_groups == 20
 
 

@@ -9,7 +9,8 @@ from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.logistic import one_hot
 from personascope.probes.nested import nested_logistic, nested_ridge
 
-ALPHAS = [1.0, 10.0, 100.0, 1000.0]
+# close together, so that each fold has a best one of its own
+ALPHAS = np.logspace(0, 3, 13).tolist()
 CS = np.array([1e-3, 1e-2, 1e-1, 1.0])
 
 

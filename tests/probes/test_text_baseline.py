@@ -72,6 +72,22 @@ def test_the_vocabulary_comes_from_training_texts_only(monkeypatch):
     assert sorted(sizes) == [(20, 20)] * 12 + [(30, 30)] * 4
 
 
+def test_the_vocabulary_for_choices_comes_from_tasks_of_training_pairs_only(monkeypatch):
+    texts, y = written(30)
+    first, second = np.nonzero(y[:, None] > y)
+    seen = []
+
+    class Counted(TfidfVectorizer):
+        def fit_transform(self, documents, y=None):
+            seen.append(len(documents))
+            return super().fit_transform(documents, y)
+
+    monkeypatch.setattr(text_baseline, "TfidfVectorizer", Counted)
+    text_baseline_choices(texts, first, second, np.ones(len(first)), grouped_folds(np.arange(30), 3, 0))
+    # without one fold, and without two, of three
+    assert sorted(seen) == [10] * 6 + [20] * 3
+
+
 @pytest.mark.parametrize("names", [["no", "yes"], ["few", "many", "none"]])
 def test_classes_that_are_in_the_words_are_found(names):
     texts, y = written(200)

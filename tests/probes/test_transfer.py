@@ -113,5 +113,7 @@ def test_personas_must_have_the_same_tasks():
         matrix(features, {"a": utilities["a"]})
     with pytest.raises(DataError, match="do not match"):
         matrix({**features, "b": features["b"][:-1]}, utilities)
+    with pytest.raises(DataError, match="do not match"):
+        matrix({**features, "b": features["b"][:-1]}, {**utilities, "b": utilities["b"][:-1]})
     with pytest.raises(DataError, match=r"Utilities of \['b'\] do not vary"):
         matrix(features, {**utilities, "b": np.ones(160)})

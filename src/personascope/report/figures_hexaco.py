@@ -10,18 +10,12 @@ import plotly.graph_objects as go
 import polars as pl
 from plotly.subplots import make_subplots
 
+from personascope.instruments.facets import DOMAINS
 from personascope.report.dots import Panel, column, dot_trace, persona_panels
 from personascope.report.theme import BAND, INK, MUTED, Styles, new_figure, persona_styles, template
 from personascope.report.wording import estimate, label, number, probability, signed, wrapped
 
-DOMAIN_NAMES = {
-    "H": "Honesty-Humility",
-    "E": "Emotionality",
-    "X": "Extraversion",
-    "A": "Agreeableness",
-    "C": "Conscientiousness",
-    "O": "Openness",
-}
+DOMAIN_NAMES = {domain: name for domain, (name, _) in DOMAINS.items()}
 BETWEEN = "Between domains"
 TRAIT_AXIS = "trait score (possible range −1 to 1; dots with 95 % intervals over items)"
 _GAP = 0.7
