@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
+from scipy import sparse
+from scipy.sparse.linalg import lsqr
 
 from personascope.errors import DataError
 
@@ -103,6 +105,39 @@ def permutations(
         return np.stack([rng.permutation(len(codes)) for _ in range(n)])
     first_row = np.unique(codes, return_index=True)[1]
     return np.stack([first_row[rng.permutation(len(first_row))][codes] for _ in range(n)])
+
+
+def shuffled_choices(
+    first: Int[np.ndarray, " pair"],
+    second: Int[np.ndarray, " pair"],
+    margin: Float[np.ndarray, " pair"],
+    n_tasks: int,
+    n: int,
+    seed: int,
+) -> Bool[np.ndarray, "pair shuffle"]:
+    """Whether the first task would be chosen if the tasks had exchanged their utilities, shape (pair, shuffle).
+
+    The margins are split by least squares into differences of task utilities and residuals. A shuffle deals the
+    utilities to other tasks and the residuals, with random signs, to other pairs. Random signs alone would make pairs
+    independent that share a task, and the null far too narrow (compare Krackhardt 1988 on regressions of dyads).
+
+    Args:
+        first: index of the first task of each pair.
+        second: index of the second.
+        margin: log-odds of choosing the first.
+        n_tasks: number of tasks.
+        n: number of shuffles.
+        seed: of the draw; equal seeds give the same shuffles at every layer.
+    """
+    rng, pairs = np.random.default_rng([seed, 1]), np.arange(len(margin))
+    signs = np.concatenate([np.ones(len(margin)), -np.ones(len(margin))])
+    places = (np.concatenate([pairs, pairs]), np.concatenate([first, second]))
+    design = sparse.csr_array((signs, places), shape=(len(margin), n_tasks))
+    utilities = lsqr(design, margin, atol=1e-10, btol=1e-10)[0]
+    residuals = margin - design @ utilities
+    dealt = np.stack([utilities[rng.permutation(n_tasks)] for _ in range(n)], axis=1)
+    noise = np.stack([residuals[rng.permutation(len(margin))] for _ in range(n)], axis=1)
+    return np.asarray(design @ dealt + noise * rng.choice([-1.0, 1.0], size=noise.shape) > 0)
 
 
 def random_directions(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, Shaped
 
 from personascope.errors import DataError
 from personascope.probes.bootstrap import N_RESAMPLES, draw_counts, percentile_interval, resampled_rates
-from personascope.probes.controls import Controls, random_directions
+from personascope.probes.controls import Controls, random_directions, shuffled_choices
 from personascope.probes.evaluate import checked_rows
 from personascope.probes.folds import Rows, grouped_folds, pair_fold_numbers, pair_folds
 from personascope.probes.logistic import DEFAULT_CS, checked_penalties
@@ -44,7 +44,7 @@ def evaluate_choices(
     margin 0 stay out. Pairs are tested when both tasks are in the held-out groups and trained on when neither is; the
     value is the accuracy over all tested pairs. The interval resamples task groups, and a pair counts as often as its
     two groups were drawn, multiplied (once if they are one group): the pigeonhole bootstrap of Owen (2007), which is
-    somewhat too wide rather than too narrow. Shuffled labels are random signs.
+    somewhat too wide rather than too narrow. Shuffled labels are those of `shuffled_choices`: tasks exchange utilities.
 
     Args:
         X_tasks: residual stream of each task on its own, shape (task, d_model).
@@ -60,9 +60,9 @@ def evaluate_choices(
         name: of the target.
         weighted: weigh pairs by |margin| in training (the value counts all pairs alike).
         n_folds: at least 3; the inner folds are the other outer ones.
-        n_shuffles: sets of random signs.
+        n_shuffles: number of exchanges of the tasks' utilities.
         n_directions: random directions, each with the better of its two signs.
-        seed: of folds, signs, random directions and bootstrap.
+        seed: of folds, shuffles, random directions and bootstrap.
         n_resamples: bootstrap resamples.
         Cs: penalties to choose from.
 
@@ -77,8 +77,8 @@ def evaluate_choices(
     first, second, margin = first[decided], second[decided], chose_first_margin[decided]
     folds = grouped_folds(groups_of, n_folds, seed)
     tested = np.concatenate([test for _, test in pair_folds(first, second, folds)])
-    signs = np.random.default_rng([seed, 1]).choice([-1.0, 1.0], size=(len(margin), n_shuffles))
-    truth = np.sign(margin)[:, None] * np.concatenate([np.ones((len(margin), 1)), signs], axis=1) > 0
+    shuffled = shuffled_choices(first, second, margin, len(X), n_shuffles, seed)
+    truth = np.concatenate([margin[:, None] > 0, shuffled], axis=1)
     differences = X[first] - X[second]
     weights = np.abs(margin) / np.abs(margin).mean() if weighted else np.ones(len(margin))
     margins, penalties = nested_logistic(
