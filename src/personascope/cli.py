@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -186,7 +187,10 @@ def doctor() -> None:
 
 @contextmanager
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what, done, total) that draws one bar per part, with its rate and the time left."""
+    """A callback (what, done, total): one bar per part with rate and time left, or plain lines where nobody watches."""
+    if not console.is_terminal:
+        yield _print_quarters
+        return
     columns = (
         TextColumn("{task.description:<24}"),
         BarColumn(),
@@ -204,6 +208,13 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
             bars.update(tasks[what], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
 
         yield show
+
+
+def _print_quarters(what: str, done: int, total: int) -> None:
+    """A line at each quarter: the progress of a log file."""
+    quarter = max(1, total // 4)
+    if done and (done == total or done // quarter > (done - 1) // quarter):
+        console.print(f"{time.strftime('%H:%M:%S')} {what}: {done:,} of {total:,}", highlight=False)
 
 
 def main() -> None:

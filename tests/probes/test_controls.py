@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from personascope.errors import DataError
-from personascope.probes.controls import Controls, permutations, random_directions
+from personascope.probes.controls import Controls, permutations, random_directions, shuffled_choices
 
 GOOD = {
     "shuffled": 0.0,
@@ -65,6 +65,28 @@ def test_group_shuffles_move_whole_groups():
         values = [set(y[order][codes == code]) for code in range(4)]
         assert all(len(value) == 1 for value in values)
         assert set.union(*values) == {10.0, 11.0, 12.0, 13.0}
+
+
+def test_shuffled_choices_follow_the_same_utilities_dealt_to_other_tasks():
+    first, second = np.nonzero(~np.eye(7, dtype=bool))
+    u = np.arange(7.0) ** 2
+    found = shuffled_choices(first, second, u[first] - u[second], 7, 20, 0)
+    orders = set()
+    for chosen in found.T:
+        wins = np.bincount(first[chosen], minlength=7)
+        # without residuals the choices are transitive: one task wins all its pairs, one all but one ...
+        assert sorted(wins) == list(range(7))
+        assert np.array_equal(chosen, wins[first] > wins[second])
+        orders.add(tuple(wins))
+    assert len(orders) == 20
+
+
+def test_choices_without_utilities_are_shuffled_like_coins():
+    # each pair both ways round with the same margin: no task is better than another, all is residual
+    first, second = np.nonzero(~np.eye(40, dtype=bool))
+    found = shuffled_choices(first, second, np.full(len(first), 2.0), 40, 200, 0)
+    assert found.mean() == pytest.approx(0.5, abs=0.005)
+    assert found.mean(axis=0).std() == pytest.approx(0.5 / np.sqrt(len(first)), rel=0.15)
 
 
 def test_random_directions_have_the_length_asked_for_and_no_preferred_one():

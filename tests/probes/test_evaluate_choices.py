@@ -59,6 +59,20 @@ def test_tasks_that_were_never_seen_cannot_be_remembered():
     assert result.low < 0.5 < result.high
 
 
+def test_p_values_of_useless_features_are_small_no_more_often_than_they_say():
+    # pairs share tasks, so shuffles that treat pairs as independent would call a fifth of these significant
+    p = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        u = rng.normal(size=N_TASKS)
+        first, second = design(seed, 360)
+        options = {"n_shuffles": 19, "n_directions": 1, "n_folds": 3, "seed": seed, "n_resamples": 100}
+        result = evaluate(rng.normal(size=(N_TASKS, 40)), first, second, u[first] - u[second], **options)
+        p.append(result.controls.p_value)
+    assert np.mean(np.array(p) <= 0.05) <= 0.1
+    assert 0.4 < np.mean(p) < 0.65
+
+
 def test_value_is_the_accuracy_over_the_tested_pairs():
     X, u = utilities()
     first, second = design()

@@ -111,3 +111,16 @@ def test_stopping_early_is_an_error_that_names_the_target(monkeypatch):
 def test_rows_of_zeros_without_intercept_are_refused():
     with pytest.raises(DataError, match="zero features"):
         fit_stacked(np.zeros((6, 3)), np.ones((6, 1, 1)), np.ones((1, 1)), row_weights=np.ones(6), fit_intercept=False)
+
+
+def test_a_fit_ends_where_steps_no_longer_change_the_objective():
+    # no line search can gain less than the rounding of the objective, however small the tolerance
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(400, 10)), rng.integers(0, 2, (400, 30))
+    how = {"row_weights": np.ones(400), "fit_intercept": True, "tolerance": 1e-13}
+    fitted = fit_stacked(X, one_hot(labels, 2), np.full((1, 30), 1e-6), **how)
+    slopes = np.stack([fitted.raw(0, t)[0][0] for t in range(30)])
+    # under so strong a penalty the optimum is one gradient step from zero slopes
+    spread = X.std(axis=0)
+    one_step = 1e-6 * (labels - labels.mean(axis=0)).T @ ((X - X.mean(axis=0)) / spread) / spread
+    assert slopes == pytest.approx(one_step, abs=1e-3 * np.abs(one_step).max())

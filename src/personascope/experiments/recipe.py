@@ -59,7 +59,7 @@ class PreferencesPart(Part):
         "poet",
         "slacker",
     )
-    degree: Annotated[int, Field(ge=2)] = 6
+    degree: Annotated[int, Field(ge=2)] = 4
     prior_sd: Annotated[float, Field(gt=0)] = 3.0
 
 
