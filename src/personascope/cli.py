@@ -189,7 +189,7 @@ def doctor() -> None:
 def _progress() -> Iterator[Callable[[str, int, int], None]]:
     """A callback (what, done, total): one bar per part with rate and time left, or plain lines where nobody watches."""
     if not console.is_terminal:
-        yield _print_quarters
+        yield _quarters()
         return
     columns = (
         TextColumn("{task.description:<24}"),
@@ -210,11 +210,17 @@ def _progress() -> Iterator[Callable[[str, int, int], None]]:
         yield show
 
 
-def _print_quarters(what: str, done: int, total: int) -> None:
-    """A line at each quarter: the progress of a log file."""
-    quarter = max(1, total // 4)
-    if done and (done == total or done // quarter > (done - 1) // quarter):
-        console.print(f"{time.strftime('%H:%M:%S')} {what}: {done:,} of {total:,}", highlight=False)
+def _quarters() -> Callable[[str, int, int], None]:
+    """Print a line whenever a part has done another quarter: the progress of a log file."""
+    printed: dict[str, int] = {}
+
+    def show(what: str, done: int, total: int) -> None:
+        quarter = 4 * done // max(1, total)
+        if quarter > printed.get(what, 0):
+            printed[what] = quarter
+            console.print(f"{time.strftime('%H:%M:%S')} {what}: {done:,} of {total:,}", highlight=False)
+
+    return show
 
 
 def main() -> None:
