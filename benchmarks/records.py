@@ -30,14 +30,13 @@ class Record:
 
 
 def interleaved(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, np.ndarray]:
-    """Seconds of each contender in each round, taken in turn, after one warm-up round."""
+    """Seconds of each contender in each round, taken in turn; the equality check before was the warm-up."""
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
-    for round_number in range(rounds + 1):
+    for _ in range(rounds):
         for name, run in contenders.items():
             started = perf_counter()
             run()
-            if round_number:
-                seconds[name].append(perf_counter() - started)
+            seconds[name].append(perf_counter() - started)
     return {name: np.array(values) for name, values in seconds.items()}
 
 
