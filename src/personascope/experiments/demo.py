@@ -48,9 +48,11 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress) -> Path:
         return run.report
     material = load_material(recipe)
     engine = load_recipe_model(recipe)
+    plans = [make(engine, material, recipe.activations) for make in (hexaco_plan, choice_plan, task_plan)]
+    run.begin()
 
     stores: dict[str, ActivationStore] = {}
-    for plan in (make(engine, material, recipe.activations) for make in (hexaco_plan, choice_plan, task_plan)):
+    for plan in plans:
         started, total = time.monotonic(), len(plan.rows)
         progress(plan.name, 0, total)
         stores[plan.name] = collect(

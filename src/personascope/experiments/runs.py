@@ -14,7 +14,15 @@ import polars as pl
 
 from personascope.errors import FileFormatError, RunFolderError
 from personascope.experiments.recipe import Recipe
-from personascope.files import atomic_write, read_json, safe_child, sha256_file, write_json, write_text
+from personascope.files import (
+    TEMPORARY_PREFIX,
+    atomic_write,
+    read_json,
+    safe_child,
+    sha256_file,
+    write_json,
+    write_text,
+)
 
 PACKAGES = ("personascope", "torch", "transformers", "numpy", "scipy", "scikit-learn", "polars", "h5py", "plotly")
 
@@ -32,11 +40,8 @@ class RunFolder:
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        asked = {"recipe": self.recipe.resolved(), "personascope": _version("personascope")}
-        card = self.path / "recipe.json"
-        if card.is_file():
-            found = read_json(card)
-            different = _differences(found, asked)
+        if self._card.is_file():
+            different = _differences(read_json(self._card), self._asked)
             if different:
                 raise RunFolderError(
                     f"The folder {self.path} belongs to a different recipe: {'; '.join(different[:5])}.",
@@ -44,14 +49,26 @@ class RunFolder:
                     "Choose another folder with --out, or remove this one.",
                 )
             return
-        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+        if self.path.exists() and (not self.path.is_dir() or _holds_anything(self.path)):
             raise RunFolderError(
                 f"{self.path} exists and is not a run folder.",
                 "It has no recipe.json.",
                 "Choose another folder with --out.",
             )
+
+    def begin(self) -> None:
+        """Make the folder and bind it to the recipe; called when everything has been checked that can be."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_json(card, asked)
+        if not self._card.is_file():
+            write_json(self._card, self._asked)
+
+    @property
+    def _card(self) -> Path:
+        return self.path / "recipe.json"
+
+    @property
+    def _asked(self) -> dict[str, Any]:
+        return {"recipe": self.recipe.resolved(), "personascope": _version("personascope")}
 
     @property
     def report(self) -> Path:
@@ -125,6 +142,11 @@ class RunFolder:
     def write_report(self, page: str) -> None:
         """The HTML page, last of all: a folder with a page is finished."""
         write_text(self.report, page)
+
+
+def _holds_anything(folder: Path) -> bool:
+    """Whether there is more than what a killed atomic write left."""
+    return any(not path.name.startswith(TEMPORARY_PREFIX) for path in folder.iterdir())
 
 
 def _version(package: str) -> str:
