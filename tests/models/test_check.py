@@ -23,7 +23,6 @@ from tiny_models import (
 from torch import nn
 
 from personascope.errors import ModelError
-from personascope.models import sweep as sweep_module
 from personascope.models.check import LIMITS, CheckLine, self_check
 from personascope.models.frozen_cache import FrozenLayer
 from personascope.models.intervention import Intervention
@@ -173,29 +172,20 @@ def test_reuse_that_the_user_switched_off_stays_off_and_is_not_blamed():
     assert [line.name for line in lines][2:] == ["resuming from a layer equals a whole pass"]
 
 
-def lose_masks(calls, layer):
-    """What blocks above are called with, without the positional part and without masks."""
-
-    def before(_module, _inputs, keywords):
-        calls[layer] = (
-            (),
-            {**keywords, "attention_mask": None, "position_embeddings": keywords["position_embeddings"]},
-        )
-
-    return before
+def lose_masks(calls):
+    """What blocks above are called with, without masks."""
+    return {layer: (others, {**keywords, "attention_mask": None}) for layer, (others, keywords) in calls.items()}
 
 
-def lose_everything(calls, layer):
-    def before(_module, _inputs, _keywords):
-        calls[layer] = ((), {})
-
-    return before
+def lose_everything(calls):
+    return {layer: ((), {}) for layer in calls}
 
 
 @pytest.mark.parametrize("fault", [lose_masks, lose_everything], ids=["wrong numbers", "an error"])
-def test_a_faulty_resume_refuses_sweeps_with_a_warning_and_leaves_runs_alone(fault, prompts, monkeypatch):
-    monkeypatch.setattr(sweep_module, "_record", fault)
+def test_a_faulty_resume_refuses_sweeps_with_a_warning_and_leaves_runs_alone(fault, prompts):
     engine = tiny_engine("llama")
+    intact = engine.block_calls
+    engine.block_calls = lambda *arguments: fault(intact(*arguments))
     with pytest.warns(UserWarning, match="sweeps that resume from a layer change results .*sweeps are refused"):
         lines = self_check(engine)
     assert [line.ok for line in lines] == [True, True, True, False]

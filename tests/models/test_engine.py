@@ -143,7 +143,7 @@ def test_residuals_and_answers_equal_whole_prompts_run_alone(family, reuse, prom
 
 
 def test_the_prompts_of_these_tests_share_prefixes_within_prefixes_longer_than_the_window(llama, prompts):
-    roots = llama.plan(prompts, [[]] * len(prompts))
+    roots = llama.plan(prompts)
     leaves, stack = [], list(roots)
     while stack:
         segment = stack.pop()

@@ -10,6 +10,7 @@ from tiny_models import OPTIONS, tiny_engine
 
 from personascope.models import frozen_cache as module
 from personascope.models.frozen_cache import Block, Past, attention_masks, block_of, frozen_cache
+from personascope.models.tree import Segment
 
 HEADS, D_HEAD, LAYERS = 2, 3, 2
 
@@ -93,17 +94,22 @@ def test_a_kept_block_has_only_the_new_keys_and_marks_its_padding():
     new = [torch.randn(2, HEADS, 4, D_HEAD) for _ in range(4)]
     cache.update(new[0], new[1], 0)
     cache.update(new[2], new[3], 1)  # the third layer never runs
-    block = block_of(cache, [4, 1], [2, 2], 2)
+    batch = [Segment((5, 6, 7, 8), 2, (0,), None), Segment((9,), 2, (1,), None)]
+    block = block_of(cache, batch, 2)
     assert torch.equal(block.keys[0], new[0])
     assert torch.equal(block.values[1], new[3])
     assert block.positions.tolist() == [[2, 3, 4, 5], [2, -1, -1, -1]]
+    assert [segment.slot for segment in batch] == [0, 1]
     with pytest.raises(AssertionError, match="without calling the cache"):
-        block_of(cache, [4, 1], [2, 2], 3)
+        block_of(cache, batch, 3)
 
 
-def test_a_repeated_past_goes_with_the_batch_stacked_on_itself():
-    past = Past((a_block([[0, 1], [0, -1]]),), (torch.tensor([1, 0, 0]),))
-    assert torch.equal(past.repeat(2).positions(), past.positions().repeat(2, 1))
+def test_copies_do_not_see_each_other():
+    past = Past((a_block([[0, 1]]),), (torch.tensor([0]),))
+    positions = torch.tensor([[2, 3, -1, 2, 3, -1]])
+    mask = attention_masks(past, positions, {"full_attention": None}, torch.float32, torch.tensor([0, 0, 0, 1, 1, 1]))
+    seen = [[index for index in range(8) if mask[0, 0, query, index] == 0] for query in (0, 1, 3, 4)]
+    assert seen == [[0, 1, 2], [0, 1, 2, 3], [0, 1, 5], [0, 1, 5, 6]]
 
 
 @pytest.mark.parametrize("family", ["llama", "gemma3_text"])

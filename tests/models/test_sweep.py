@@ -36,8 +36,13 @@ CELLS = [
     (Intervention(2, ZERO, "mean:task_a"),),
     (Intervention(0, offset(4), "all"),),
     (Intervention(3, offset(5), "answer"),),
+    (
+        Intervention(0, offset(6), "from:item"),
+        Intervention(2, offset(7), "answer"),
+        Intervention(0, offset(8), "answer"),
+    ),
 ]
-"""Several layers, positions, signs and stacked cells of one layer; cells 0 and 5 change nothing."""
+"""One layer and several, positions, signs and stacked cells of one layer; cells 0 and 5 change nothing."""
 LATE = [cell for cell in CELLS if not any(i.where == "all" for i in cell)]
 """Without the cell that steers everything, so that prefixes are shared and frozen."""
 
@@ -156,12 +161,16 @@ def counted(engine):
     return calls
 
 
+UNMOVED = [(), (Intervention(3, offset(0), "answer"),)]
+"""A cell that steers after the last block costs no block, but parts each prompt before its answer like the others."""
+
+
 @pytest.mark.parametrize("family", ["llama", "gpt2"])
 def test_a_cell_costs_only_the_blocks_above_its_layer(family, prompts):
     """With one row and one cell a step; lower blocks run for the baseline alone."""
     engine = tiny_engine(family, token_budget=1)
     calls = counted(engine)
-    sweep(engine, prompts, [()], OPTIONS)
+    sweep(engine, prompts, UNMOVED, OPTIONS)
     baseline = list(calls)
     assert len(set(baseline)) == 1
     layers = [0, 0, 1, 2, 2, 2, 3]
@@ -172,23 +181,24 @@ def test_a_cell_costs_only_the_blocks_above_its_layer(family, prompts):
     assert sum(extra) == len(prompts) * sum(4 - 1 - layer for layer in layers)
 
 
-def test_cells_of_one_layer_run_stacked_in_one_step(llama, prompts):
-    calls = counted(llama)
-    sweep(llama, prompts[:4], [()], OPTIONS)
+@pytest.mark.parametrize("where", ["answer", "mean:task_b", "from:item"])
+def test_the_whole_sweep_is_one_walk_up_the_stack(llama, prompts, where):
+    """All layers and coefficients together call each block once more than the unsteered pass does."""
+    unmoved = [(), (Intervention(3, offset(0), where),)]
+    engine, calls = tiny_engine("llama", token_budget=1_000_000), counted(llama)
+    calls = counted(engine)
+    sweep(engine, prompts[:1], unmoved, OPTIONS)
     baseline = list(calls)
-    leaf_batches = 0
-
-    def handle(*_):
-        nonlocal leaf_batches
-        leaf_batches += 1
-
-    llama.walk(llama.plan(prompts[:4], [[]] * 4, split_leaves=True), (), 3, lambda _: lambda _l, h: h, handle)
     calls[:] = [0] * 4
-    llama.work.block_calls = llama.work.tokens = 0
-    sweep(llama, prompts[:4], [(Intervention(1, offset(seed), "answer"),) for seed in range(20)], OPTIONS)
-    extra = [now - before for now, before in zip(calls, baseline, strict=True)]
-    assert extra == [0, 0, leaf_batches, leaf_batches]
-    assert llama.work.block_calls == sum(calls)
+    engine.work.block_calls = 0
+    sweep(
+        engine,
+        prompts[:1],
+        [(Intervention(layer, offset(i), where),) for layer in (2, 0, 1) for i in range(3)],
+        OPTIONS,
+    )
+    assert [now - before for now, before in zip(calls, baseline, strict=True)] == [0, 1, 1, 1]
+    assert engine.work.block_calls == sum(calls)
 
 
 @pytest.mark.parametrize("where", ["answer", "from:item", "all"])
@@ -197,8 +207,48 @@ def test_a_cell_recomputes_only_the_tokens_from_the_first_steered_one_on(llama, 
     shapes = []
     blocks_of(llama.model)[3].register_forward_hook(lambda _m, _i, output: shapes.append(tuple(output.shape[:2])))
     sweep(llama, prompts[:1], [(Intervention(1, offset(seed), where),) for seed in range(3)], OPTIONS)
-    assert shapes[-1] == (3, len(prompts[0]) - tokens_named(prompts[0], where)[0])
+    width = len(prompts[0]) - tokens_named(prompts[0], where)[0]
+    assert shapes[-1] == ((1, 3) if where == "answer" else (3, width))  # short copies stand beside each other
     assert sum(tokens for _, tokens in shapes[:-1]) == len(prompts[0])
+
+
+def test_a_steered_prefix_is_walked_once_per_cell_and_not_once_per_prompt(prompts):
+    engine = tiny_engine("llama", token_budget=1_000_000)
+    tokens = []
+    blocks_of(engine.model)[3].register_forward_hook(lambda _m, _i, output: tokens.append(output[..., 0].numel()))
+    cells = [(Intervention(layer, offset(layer), "all"),) for layer in (0, 1, 2)]
+    found = sweep(engine, prompts, cells, OPTIONS)
+    plain, steered = engine.work.padded_tokens, sum(tokens) - engine.work.padded_tokens
+    assert steered == 3 * plain
+    assert plain < 0.75 * sum(map(len, prompts))
+    assert apart(found.option_logprobs, one_by_one(engine, prompts, cells)[0]) < LOGPROB
+
+
+@pytest.mark.parametrize("budget", [1, 40, 200, 100_000])
+def test_steered_prefixes_may_be_split_over_shares_of_the_cells(budget, prompts):
+    cells = [
+        (Intervention(layer, offset(7 * layer + i), w),)
+        for layer in (0, 2)
+        for i in (1, 2)
+        for w in ("all", "mean:persona")
+    ]
+    cells.insert(3, ())
+    found = sweep(tiny_engine("gemma3_text", token_budget=budget), prompts, cells, OPTIONS)
+    chosen, others = one_by_one(tiny_engine("gemma3_text", reuse_prefixes=False), prompts, cells)
+    assert apart(found.option_logprobs, chosen) < LOGPROB
+    assert apart(found.other_logmass, others) < LOGPROB
+
+
+def test_copies_beside_each_other_equal_copies_below_each_other(prompts, monkeypatch):
+    cells = [(Intervention(i % 4, offset(i), "mean:task_b" if i % 3 else "answer"),) for i in range(30)]
+    beside = {
+        family: sweep(tiny_engine(family), prompts, cells, OPTIONS) for family in ("llama", "gemma3_text", "gpt2")
+    }
+    monkeypatch.setattr("personascope.models.sweep.MOST_TOKENS_BESIDE", 0)
+    for family, found in beside.items():
+        assert (
+            apart(found.option_logprobs, sweep(tiny_engine(family), prompts, cells, OPTIONS).option_logprobs) < LOGPROB
+        )
 
 
 def test_a_sweep_sends_each_token_through_the_first_block_once(llama, prompts):
@@ -232,11 +282,6 @@ def test_a_missing_position_is_refused(llama, prompts):
     with pytest.raises(SpanError, match="task_c"):
         sweep(llama, prompts, [(), (Intervention(1, offset(1), "mean:task_c"),)], OPTIONS)
     assert hooks_on(llama.model) == 0
-
-
-def test_a_cell_at_several_layers_is_refused(llama, prompts):
-    with pytest.raises(ModelError, match=r"Cell 1 .*several layers"):
-        sweep(llama, prompts, [(), (CELLS[1][0], CELLS[2][0])], OPTIONS)
 
 
 def test_a_layer_or_width_that_does_not_fit_is_refused(llama, prompts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from unittest import mock
 
 import pytest
@@ -9,23 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from personascope.models import tree
-from personascope.models.tree import Segment, ancestry, batches, plan_tree
+from personascope.models.tree import Segment, ancestry, by_length, next_batch, padded_cost, plan_tree
 
 
 @st.composite
 def plans(draw):
-    """(ids, shareable, split_leaves, least shared length, least saved tokens); three token ids, so prefixes collide."""
+    """(ids, shareable, cuts or None, least shared length, least saved tokens); three token ids, so prefixes collide."""
     stems = draw(st.lists(st.lists(st.integers(0, 2), max_size=9), min_size=1, max_size=3))
     row = st.tuples(st.sampled_from(stems), st.lists(st.integers(0, 2), min_size=1, max_size=5))
     ids = [[*stem, *ending] for stem, ending in draw(st.lists(row, min_size=1, max_size=9))]
     shareable = [draw(st.one_of(st.just(len(tokens) - 1), st.integers(0, len(tokens) - 1))) for tokens in ids]
-    return ids, shareable, draw(st.booleans()), draw(st.integers(1, 4)), draw(st.integers(1, 16))
+    cuts = draw(st.one_of(st.none(), st.just([draw(st.integers(0, share)) for share in shareable])))
+    return ids, shareable, cuts, draw(st.integers(1, 4)), draw(st.integers(1, 16))
 
 
-def planned(ids, shareable, split_leaves, least_length, least_saved):
+def planned(ids, shareable, cuts, least_length, least_saved):
     limits = {"MIN_SHARED_LENGTH": least_length, "MIN_SAVED_TOKENS": least_saved}
     with mock.patch.multiple(tree, **limits):
-        return plan_tree(ids, shareable, split_leaves=split_leaves)
+        return plan_tree(ids, shareable, cuts=cuts)
 
 
 def all_segments(roots: list[Segment]) -> list[Segment]:
@@ -46,19 +48,37 @@ def test_the_segments_from_root_to_leaf_spell_every_prompt_exactly_once(plan):
 
 @given(plans())
 def test_nothing_beyond_what_is_shareable_is_shared(plan):
-    ids, shareable, split_leaves, *rest = plan
-    for segment in all_segments(planned(ids, shareable, split_leaves, *rest)):
+    ids, shareable, *rest = plan
+    for segment in all_segments(planned(ids, shareable, *rest)):
         if len(segment.rows) > 1:
             assert segment.stop <= min(shareable[row] for row in segment.rows)
         if segment.is_leaf:
-            (row,) = segment.rows
-            assert segment.start == shareable[row] if split_leaves else segment.start <= shareable[row]
+            assert len(segment.rows) == 1
+
+
+@given(plans())
+def test_no_segment_runs_across_the_cut_of_one_of_its_rows(plan):
+    ids, shareable, cuts, *rest = plan
+    for segment in all_segments(planned(ids, shareable, cuts, *rest)):
+        if cuts is not None:
+            assert not any(segment.start < cuts[row] < segment.stop for row in segment.rows)
+
+
+@given(plans(), st.data())
+def test_tokens_with_other_keys_are_not_shared(plan, data):
+    ids, shareable, cuts, least_length, least_saved = plan
+    keys = [[2 * token + data.draw(st.integers(0, 1)) for token in row] for row in ids]
+    with mock.patch.multiple(tree, MIN_SHARED_LENGTH=least_length, MIN_SAVED_TOKENS=least_saved):
+        roots = plan_tree(ids, shareable, keys=keys, cuts=cuts)
+    for segment in all_segments(roots):
+        assert len({tuple(keys[row][segment.start : segment.stop]) for row in segment.rows}) == 1
+        assert {tuple(ids[row][segment.start : segment.stop]) for row in segment.rows} == {segment.tokens}
 
 
 @given(plans())
 def test_every_shared_run_is_worth_its_step(plan):
-    *_, least_length, least_saved = plan
-    for segment in all_segments(planned(*plan)):
+    ids, shareable, _, least_length, least_saved = plan
+    for segment in all_segments(planned(ids, shareable, None, least_length, least_saved)):
         if len(segment.rows) > 1:
             assert len(segment.tokens) >= least_length
             assert len(segment.tokens) * (len(segment.rows) - 1) >= least_saved
@@ -83,18 +103,19 @@ def test_tokens_saved_are_those_of_the_other_rows_of_each_segment(plan):
 
 @given(plans())
 def test_with_no_least_length_the_tree_is_the_trie_and_nothing_less_would_do(plan):
-    ids, shareable, split_leaves, *_ = plan
-    computed = sum(len(segment.tokens) for segment in all_segments(planned(ids, shareable, split_leaves, 1, 1)))
+    ids, shareable, *_ = plan
+    computed = sum(len(segment.tokens) for segment in all_segments(planned(ids, shareable, None, 1, 1)))
     beginnings = {tuple(row[:n]) for row, share in zip(ids, shareable, strict=True) for n in range(1, share + 1)}
     assert computed == len(beginnings) + sum(len(row) - share for row, share in zip(ids, shareable, strict=True))
 
 
 @given(plans(), st.randoms(use_true_random=False))
 def test_the_order_of_prompts_does_not_change_the_tree(plan, random):
-    ids, shareable, *rest = plan
+    ids, shareable, cuts, *rest = plan
     order = list(range(len(ids)))
     random.shuffle(order)
-    shuffled = planned([ids[row] for row in order], [shareable[row] for row in order], *rest)
+    other_cuts = cuts and [cuts[row] for row in order]
+    shuffled = planned([ids[row] for row in order], [shareable[row] for row in order], other_cuts, *rest)
 
     def shape(roots):
         return sorted((segment.start, segment.tokens, len(segment.rows)) for segment in all_segments(roots))
@@ -135,19 +156,35 @@ def test_no_prompts_make_no_tree():
     assert plan_tree([], []) == []
 
 
+def all_batches(segments, budget, beside=1):
+    waiting, parts = by_length(segments), []
+    while waiting:
+        parts.append(next_batch(waiting, budget, beside))
+        waiting = waiting[len(parts[-1]) :]
+    return parts
+
+
 @settings(max_examples=50)
-@given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 100))
-def test_batches_hold_every_segment_once_sorted_and_within_the_budget(lengths, budget):
-    segments = [Segment((0,) * length, 0, (row,), None) for row, length in enumerate(lengths)]
-    parts = batches(segments, budget)
-    assert sorted(s.rows[0] for part in parts for s in part) == list(range(len(lengths)))
+@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 99)), max_size=40), st.integers(1, 100), st.integers(1, 9))
+def test_batches_hold_every_segment_once_sorted_within_the_budget_and_full(sizes, budget, beside):
+    segments = [Segment((0,) * length, start, (row,), None) for row, (length, start) in enumerate(sizes)]
+    parts = all_batches(segments, budget, beside)
+    assert sorted(s.rows[0] for part in parts for s in part) == list(range(len(sizes)))
     flat = [(len(s.tokens), s.rows[0]) for part in parts for s in part]
     assert flat == sorted(flat)
     for part in parts:
-        assert len(part) == 1 or len(part) * max(len(s.tokens) for s in part) <= budget
+        assert len(part) == 1 or padded_cost(part, beside) <= budget
+    for part, following in itertools.pairwise(parts):
+        assert padded_cost([*part, following[0]], beside) > budget
+
+
+def test_the_cost_counts_padding_copies_and_a_sixteenth_of_the_past():
+    batch = [Segment((0,) * 3, 160, (0,), None), Segment((0,) * 5, 32, (1,), None)]
+    assert padded_cost(batch) == 2 * (5 + 10)
+    assert padded_cost(batch, beside=4) == 2 * (20 + 10)
 
 
 @pytest.mark.parametrize("order", [1, -1])
 def test_batches_do_not_depend_on_the_order_of_segments(order):
     segments = [Segment((0,) * (1 + row % 5), 0, (row,), None) for row in range(17)]
-    assert batches(segments[::order], 12) == batches(segments, 12)
+    assert all_batches(segments[::order], 12) == all_batches(segments, 12)

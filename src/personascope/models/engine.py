@@ -6,27 +6,39 @@ above the last one needed. Rows are gathered inside the hook, so no full hidden 
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from personascope.errors import ModelError
 from personascope.files import sha256_json
+from personascope.models import tree
 from personascope.models.anatomy import dissect
 from personascope.models.answers import Answers
 from personascope.models.backend import Outputs
-from personascope.models.frozen_cache import Block, Past, attention_masks, block_of, frozen_cache
-from personascope.models.intervention import Intervention
+from personascope.models.batching import Budget
+from personascope.models.frozen_cache import Block, block_of, frozen_cache, past_of
+from personascope.models.intervention import Intervention, add_all, steering_of
+from personascope.models.passes import (
+    BlockCall,
+    Inputs,
+    LayerListener,
+    call_body,
+    inputs_of,
+    listening,
+    recording_calls,
+)
 from personascope.models.reads import Reads
-from personascope.models.tree import Segment, ancestry, batches, plan_tree
+from personascope.models.tree import Segment, children_of, plan_tree
 from personascope.prompts.labels import Options
 from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
+
+Listen = Callable[[list[Segment]], LayerListener]
 
 
 @dataclass
@@ -45,14 +57,6 @@ class Work:
     head_rows: int = 0
 
 
-class _Stop(BaseException):
-    """Ends a forward pass after the last block that is needed; not an Exception, so that no library swallows it."""
-
-
-LayerListener = Callable[[int, Tensor], Tensor]
-BatchHandler = Callable[[list[Segment], Past | None], None]
-
-
 class HookEngine:
     """One model with its tokenizer, answering `run` (see `Backend`) and `sweep` (models/sweep.py).
 
@@ -61,7 +65,7 @@ class HookEngine:
         tokenizer: its fast tokenizer.
         name: how the model is called in results.
         identity: facts that go into the fingerprint, such as revision and weight hash.
-        token_budget: padded tokens per forward pass.
+        token_budget: padded tokens per forward pass; less once it ran out of memory.
         reuse_prefixes: compute shared prefixes once; switched off by itself where that could change numbers.
 
     Raises:
@@ -87,7 +91,9 @@ class HookEngine:
         self.reuse_off = "" if reuse_prefixes else "switched off by the user"
         self.reuse_off = self.reuse_off or self.anatomy.reuse_refused
         self.resume_off = self.anatomy.reuse_refused
+        self.budget = Budget(name, token_budget)
         self.work = Work()
+        self._block_returns = 0  # length of the tuple that a block returns, 0 for a bare tensor
         self.interventions: list[Intervention] = []
         self._identity = dict(identity or {})
 
@@ -114,7 +120,8 @@ class HookEngine:
             "dtype": str(self.dtype).removeprefix("torch."),
             "device": self.device.type,
             "attention": str(attention),
-            "token_budget": str(self.token_budget),
+            "batching": f"{self.token_budget} tokens, {tree.MIN_SHARED_LENGTH} shared, {tree.MIN_SAVED_TOKENS} saved, "
+            f"past / {tree.PAST_TOKENS_PER_NEW}",
             "prefix_reuse": f"off: {self.reuse_off}" if self.reuse_off else "on",
             "steered": sha256_json(steered) if steered else "no",
             "threads": str(torch.get_num_threads()),
@@ -142,35 +149,36 @@ class HookEngine:
         reads = Reads(prompts, layers, positions if layers else ())
         answers = Answers(prompts, options)
         last = self.n_layers - 1 if options else max(layers, default=-1)
-        roots = self.plan(prompts, [[i.where for i in active]] * len(prompts)) if last >= 0 else []
-        steering = [(i, torch.as_tensor(i.offset, device=self.device)) for i in active]
-
-        def handle(batch: list[Segment], past: Past | None) -> None:
-            self.forward(batch, past, last, listen(batch), keep=False)
+        roots = self.plan(prompts, [i.where for i in active]) if last >= 0 else []
 
         def listen(batch: list[Segment]) -> LayerListener:
             gather = reads.gather(batch, self.device)
+            steering = steering_of(batch, prompts, active, self.device)
 
             def on_layer(layer: int, hidden: Tensor) -> Tensor:
-                for intervention, offset in steering:
-                    if intervention.layer == layer and batch[0].is_leaf:
-                        hidden = add_at(hidden, offset, batch, prompts, intervention.where)
+                hidden = add_all(hidden, steering.get(layer, []))
                 if layer in reads.layers:
                     reads.take(layer, hidden, gather)
-                if options and layer == last and batch[0].is_leaf:
-                    self.work.head_rows += answers.read(batch, hidden, self.anatomy.logits)
+                if layer == last:
+                    if options and batch[0].is_leaf:
+                        self.work.head_rows += answers.read(batch, hidden, self.anatomy.logits)
+                    reads.commit(gather)
                 return hidden
 
             return on_layer
 
         with torch.inference_mode():
-            self.walk(roots, (), last, listen, handle)
+            self.walk(roots, (), last, listen)
         return Outputs(reads.residuals(self.dtype, self.d_model), answers.option_logprobs, answers.other_logmass)
 
-    def plan(
-        self, prompts: Sequence[Prompt], steered: Sequence[Sequence[str]], *, split_leaves: bool = False
-    ) -> list[Segment]:
-        """The prefix tree; nothing at or after a prompt's first steered token is shared."""
+    def plan(self, prompts: Sequence[Prompt], wheres: Sequence[str] = (), *, cut: bool = False) -> list[Segment]:
+        """The prefix tree. Tokens steered at one of `wheres` are shared only among rows that are steered alike.
+
+        Args:
+            prompts: what will run.
+            wheres: positions that will be steered.
+            cut: no segment runs across a prompt's first steered token.
+        """
         for row, prompt in enumerate(prompts):
             if not 0 < len(prompt) <= self.max_length:
                 raise ModelError(
@@ -178,84 +186,63 @@ class HookEngine:
                     f"It ends with {prompt.text[-80:]!r}.",
                     "Shorten the persona, the template or the item.",
                 )
-        shareable = []
-        for prompt, wheres in zip(prompts, steered, strict=True):
-            first = min((resolve(prompt, where).start for where in wheres), default=len(prompt))
-            shareable.append(0 if self.reuse_off else min(first, len(prompt) - 1))
-        return plan_tree([prompt.ids for prompt in prompts], shareable, split_leaves=split_leaves)
+        keys, cuts = [], []
+        for prompt in prompts:
+            steered = [resolve(prompt, where) for where in wheres]
+            key = [token << len(wheres) for token in prompt.ids]
+            for bit, tokens in enumerate(steered):
+                for token in tokens:
+                    key[token] |= 1 << bit
+            keys.append(key)
+            cuts.append(0 if self.reuse_off or not cut else min((tokens.start for tokens in steered), default=0))
+        shareable = [0 if self.reuse_off else len(prompt) - 1 for prompt in prompts]
+        return plan_tree([prompt.ids for prompt in prompts], shareable, keys=keys, cuts=cuts)
 
-    def walk(
-        self,
-        segments: list[Segment],
-        blocks: tuple[Block, ...],
-        last: int,
-        listen: Callable[[list[Segment]], LayerListener],
-        handle_leaves: BatchHandler,
-    ) -> None:
-        """Depth first: batch the leaves; compute inner segments in chunks, and their descendants before the next."""
-        for batch in batches([s for s in segments if s.is_leaf], self.token_budget):
-            handle_leaves(batch, _past_of(batch, blocks, self.device))
-        for chunk in batches([s for s in segments if not s.is_leaf], self.token_budget):
-            for slot, segment in enumerate(chunk):
-                segment.slot = slot
-            block = self.forward(chunk, _past_of(chunk, blocks, self.device), last, listen(chunk), keep=True)
+    def walk(self, segments: list[Segment], blocks: tuple[Block, ...], last: int, listen: Listen) -> None:
+        """Depth first: compute the leaves in batches, then each batch of inner segments and its descendants."""
+        leaves = [segment for segment in segments if segment.is_leaf]
+        for _ in self.budget.each_batch(leaves, lambda batch: self.forward(batch, blocks, last, listen(batch))):
+            pass
+        inner = [segment for segment in segments if not segment.is_leaf]
+        for batch, block in self.budget.each_batch(
+            inner, lambda batch: self.forward(batch, blocks, last, listen(batch), keep=True)
+        ):
             assert block is not None
-            children = [child for segment in chunk for child in segment.children]
-            self.walk(children, (*blocks, block), last, listen, handle_leaves)
+            self.walk(children_of(batch), (*blocks, block), last, listen)
 
     def forward(
-        self, batch: list[Segment], past: Past | None, last: int, listener: LayerListener, *, keep: bool
+        self,
+        batch: list[Segment],
+        blocks: tuple[Block, ...],
+        last: int,
+        listener: LayerListener,
+        *,
+        keep: bool = False,
     ) -> Block | None:
-        """One forward pass of right-padded segments through blocks 0..last; returns their block when `keep`."""
-        lengths = [len(segment.tokens) for segment in batch]
-        ids = torch.zeros((len(batch), max(lengths)), dtype=torch.long)
-        for slot, segment in enumerate(batch):
-            ids[slot, : lengths[slot]] = torch.tensor(segment.tokens)
-        starts = torch.tensor([segment.start for segment in batch])[:, None]
-        positions = starts + torch.arange(max(lengths))
-        real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+        """One pass of segments through blocks 0..last, after the keys and values of the segments before them.
+
+        With `keep` it returns their own keys and values, in which each segment's row is its `slot`.
+        """
+        past = past_of(batch, blocks, self.device)
+        inputs = inputs_of(batch, past)
         cache = frozen_cache(past, self.n_layers, keep=keep) if keep or past else None
-        mask = None
-        if past is not None:
-            marked = torch.where(real, positions, -1).to(self.device)
-            mask = attention_masks(past, marked, self.anatomy.attention_kinds, self.dtype)
-        self.work.tokens += sum(lengths)
-        self.work.padded_tokens += ids.numel()
-        with self._hooks(last, listener), contextlib.suppress(_Stop):
-            # padding keeps counting upwards: equal positions would look like packed sequences to the library. The
-            # clamp meets padding only, and only after a past, whose mask keeps the library from looking
-            self.anatomy.body(
-                input_ids=ids.to(self.device),
-                attention_mask=mask,
-                position_ids=positions.clamp(max=self.max_length - 1).to(self.device),
-                past_key_values=cache,
-                use_cache=cache is not None,
-            )
-        return block_of(cache, lengths, starts[:, 0].tolist(), last + 1) if keep and cache else None
+        self.work.tokens += int(inputs.real.sum())
+        self.work.padded_tokens += inputs.ids.numel()
 
-    @contextlib.contextmanager
-    def _hooks(self, last: int, listener: LayerListener) -> Iterator[None]:
-        """Let `listener` see and replace every block's output up to `last`, and stop there."""
+        def counted(layer: int, hidden: Tensor) -> Tensor:
+            self.work.block_calls += 1
+            return listener(layer, hidden)
 
-        def hook(layer: int) -> Callable[..., Any]:
-            def after(_module: nn.Module, _inputs: Any, output: Any) -> Any:
-                self.work.block_calls += 1
-                hidden = output if isinstance(output, Tensor) else output[0]
-                changed = listener(layer, hidden)
-                if layer == last:
-                    raise _Stop
-                if changed is hidden:
-                    return None
-                return changed if isinstance(output, Tensor) else (changed, *output[1:])
+        with listening(self.anatomy.layers, last, counted) as returned:
+            call_body(self.anatomy, inputs, cache, max_length=self.max_length, like=next(self.model.parameters()))
+        self._block_returns = returned[-1]
+        return block_of(cache, batch, last + 1) if keep and cache else None
 
-            return after
-
-        handles = [self.anatomy.layers[layer].register_forward_hook(hook(layer)) for layer in range(last + 1)]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+    def block_calls(self, inputs: Inputs, cache: Any, wanted: range) -> dict[int, BlockCall]:
+        """What the body would give to the `wanted` blocks for these inputs; no block is computed."""
+        with recording_calls(self.anatomy.layers, wanted, self._block_returns) as calls:
+            call_body(self.anatomy, inputs, cache, max_length=self.max_length, like=next(self.model.parameters()))
+        return calls
 
     def check_layers(self, layers: Sequence[int]) -> None:
         """Raise ModelError for a layer that the model does not have."""
@@ -277,24 +264,3 @@ class HookEngine:
                     f"Its residual stream has shape ({self.d_model},).",
                     "Fit the direction on this model.",
                 )
-
-
-def _past_of(batch: list[Segment], blocks: tuple[Block, ...], device: torch.device) -> Past | None:
-    if not blocks:
-        return None
-    chains = [ancestry(segment) for segment in batch]
-    rows = tuple(torch.tensor([chain[depth].slot for chain in chains], device=device) for depth in range(len(blocks)))
-    return Past(blocks, rows)
-
-
-def add_at(hidden: Tensor, offset: Tensor, batch: list[Segment], prompts: Sequence[Prompt], where: str) -> Tensor:
-    """A copy of `hidden` with `offset` added at the tokens that `where` names in each leaf's prompt."""
-    entries = [
-        (slot, token - segment.start)
-        for slot, segment in enumerate(batch)
-        for token in resolve(prompts[segment.rows[0]], where)
-    ]
-    slots, tokens = (torch.tensor(column, device=hidden.device) for column in zip(*entries, strict=True))
-    steered = hidden.clone()
-    steered[slots, tokens] += offset.to(hidden.dtype)
-    return steered

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
+from personascope.models.tree import Segment, ancestry
+
 
 @dataclass(frozen=True)
 class Block:
@@ -37,10 +39,6 @@ class Past:
 
     blocks: tuple[Block, ...]
     rows: tuple[Tensor, ...]
-
-    def repeat(self, times: int) -> Past:
-        """The past of the batch stacked `times` times."""
-        return Past(self.blocks, tuple(rows.repeat(times) for rows in self.rows))
 
     def positions(self) -> Tensor:
         """Position of every past token, -1 for padding, shape (batch, past token)."""
@@ -75,6 +73,17 @@ class FrozenLayer(DynamicLayer):
         return self.get_seq_length() + query_length, 0
 
 
+def past_of(batch: list[Segment], blocks: tuple[Block, ...], device: torch.device) -> Past | None:
+    """Which row of each block every segment of the batch continues."""
+    return Past(blocks, slots_of(batch, len(blocks), device)) if blocks else None
+
+
+def slots_of(batch: list[Segment], depth: int, device: torch.device) -> tuple[Tensor, ...]:
+    """For each of the first `depth` ancestors, its slot, one per segment of the batch."""
+    chains = [ancestry(segment) for segment in batch]
+    return tuple(torch.tensor([chain[level].slot for chain in chains], device=device) for level in range(depth))
+
+
 def _take(states: Tensor, rows: Tensor) -> Tensor:
     """Rows of a block; a block of one row is expanded, which copies nothing before the concatenation."""
     return states.expand(len(rows), -1, -1, -1) if len(states) == 1 else states[rows]
@@ -85,35 +94,44 @@ def frozen_cache(past: Past | None, n_layers: int, *, keep: bool) -> Cache:
     return Cache(layers=[FrozenLayer(past, layer, keep) for layer in range(n_layers)])
 
 
-def block_of(cache: Cache, lengths: Sequence[int], starts: Sequence[int], n_layers: int) -> Block:
-    """The block that a pass with `keep=True` computed; only the first `n_layers` layers ran."""
+def block_of(cache: Cache, batch: Sequence[Segment], n_layers: int) -> Block:
+    """The block that a pass with `keep=True` computed; sets each segment's `slot`. Only `n_layers` layers ran."""
     layers = [layer for layer in cache.layers[:n_layers] if isinstance(layer, FrozenLayer)]
     new = [layer.new for layer in layers if layer.new is not None]
     assert len(new) == n_layers, "a layer ran without calling the cache"
-    width = max(lengths)
-    token = torch.arange(width)
-    positions = torch.stack(
-        [torch.where(token < n, start + token, -1) for n, start in zip(lengths, starts, strict=True)]
-    )
+    token = torch.arange(max(len(segment.tokens) for segment in batch))
+    for slot, segment in enumerate(batch):
+        segment.slot = slot
+    positions = [torch.where(token < len(s.tokens), s.start + token, -1) for s in batch]
     device = new[0][0].device
-    return Block(tuple(k for k, _ in new), tuple(v for _, v in new), positions.to(device))
+    return Block(tuple(k for k, _ in new), tuple(v for _, v in new), torch.stack(positions).to(device))
 
 
-def attention_masks(past: Past, positions: Tensor, kinds: dict[str, int | None], dtype: torch.dtype) -> Any:
-    """Additive masks for new tokens that follow a past.
+def attention_masks(
+    past: Past | None,
+    positions: Tensor,
+    kinds: dict[str, int | None],
+    dtype: torch.dtype,
+    copies: Tensor | None = None,
+) -> Any:
+    """Additive masks for new tokens, as they follow a past or stand beside copies of themselves.
 
     Args:
-        past: the blocks before the batch.
+        past: the blocks before the batch, or None.
         positions: positions of the new tokens, -1 for padding, shape (batch, token).
         kinds: attention kind -> window (None: unlimited), as the model's layers have them.
         dtype: the model's dtype.
+        copies: new tokens of different copies do not see each other, shape (token,).
 
     Returns:
         One mask of shape (batch, 1, token, past + token), or a dict of them by kind when the model mixes kinds.
     """
-    seen = torch.cat([past.positions(), positions], dim=1)
+    before = positions[:, :0] if past is None else past.positions()
+    seen = torch.cat([before, positions], dim=1)
     query, key = positions[:, :, None], seen[:, None, :]
     allowed = (key >= 0) & (key <= query)
+    if copies is not None:
+        allowed[:, :, before.shape[1] :] &= copies[:, None] == copies
     # a padded query would see nothing and give NaN; it may see everything, for nobody reads it
     allowed |= query < 0
     masks = {}

@@ -1,33 +1,29 @@
 """Steering sweeps that recompute only what a coefficient can change.
 
 Adding a vector to the residual stream after block l leaves blocks 0..l and every earlier token as they were. So one
-baseline pass keeps the output of block l for the tokens from the first steered one on, and each cell of the sweep runs
-blocks l+1.. from there, over the frozen keys and values of everything before. Cells of one layer run stacked as rows.
+unsteered pass keeps the outputs of the swept layers, and the cells of the sweep walk up the stack together: at block
+l + 1 those that steer after block l join the running batch (a staircase), over the frozen keys and values of everything
+before. Prefixes that are steered themselves are walked once per cell, not once per cell and prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import Cache
 
 from personascope.errors import ModelError
 from personascope.models.answers import option_logprobs
-from personascope.models.engine import HookEngine, LayerListener, add_at
-from personascope.models.frozen_cache import Past, frozen_cache
-from personascope.models.intervention import Intervention
-from personascope.models.tree import Segment, padded_cost
+from personascope.models.engine import HookEngine
+from personascope.models.frozen_cache import Block
+from personascope.models.intervention import Cell
+from personascope.models.staircase import BESIDE_TOKENS, MOST_TOKENS_BESIDE, Stage, climb, lowest_layer
+from personascope.models.tree import Segment, children_of, padded_cost
 from personascope.prompts.labels import Options
+from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
-
-Cell = tuple[Intervention, ...]
-"""One condition of a sweep: interventions at one layer; () is the unsteered baseline."""
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-"""What a block was called with besides the hidden states: positional and keyword arguments."""
 
 
 @dataclass(frozen=True)
@@ -39,31 +35,23 @@ class SweepOutputs:
 
 
 def sweep(engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], options: Options) -> SweepOutputs:
-    """Answers of all prompts under all cells.
+    """Answers of all prompts under all cells; a cell may steer at several layers and positions, () is the baseline.
 
     Raises:
-        ModelError: a cell mixes layers, an intervention does not fit the model, the engine is being steered already,
-            or this model cannot resume from a layer.
+        ModelError: an intervention does not fit the model, the engine is being steered already, or this model cannot
+            resume from a layer.
         SpanError: an intervention's position is not in a prompt.
     """
     _check(engine, cells)
-    wheres = sorted({intervention.where for cell in cells for intervention in cell})
-    roots = engine.plan(prompts, [wheres] * len(prompts), split_leaves=True)
     run = _Sweep(engine, prompts, cells, options)
+    roots = engine.plan(prompts, run.wheres, cut=True)
     with torch.inference_mode():
-        engine.walk(roots, (), engine.n_layers - 1, lambda _batch: _pass_through, run.handle)
+        run.visit(roots, _Trail((), ()), run.steered, zero=True)
     return SweepOutputs(run.option_logprobs, run.other_logmass)
 
 
 def _check(engine: HookEngine, cells: Sequence[Cell]) -> None:
     engine.check_interventions([intervention for cell in cells for intervention in cell])
-    for index, cell in enumerate(cells):
-        if len({intervention.layer for intervention in cell}) > 1:
-            raise ModelError(
-                f"Cell {index} of the sweep steers at several layers.",
-                "A sweep resumes from one layer.",
-                "Use `run(..., interventions=...)` for several layers at once.",
-            )
     if engine.interventions:
         raise ModelError(
             f"{engine.name} is being steered while a sweep starts.",
@@ -78,110 +66,117 @@ def _check(engine: HookEngine, cells: Sequence[Cell]) -> None:
         )
 
 
-def _pass_through(_layer: int, hidden: Tensor) -> Tensor:
-    return hidden
+@dataclass(frozen=True)
+class _Trail:
+    """The segments before the current ones: their unsteered block, and their block per cell or None if not steered."""
+
+    plain: tuple[Block, ...]
+    stepped: tuple[Block | None, ...]
+
+    @property
+    def is_steered(self) -> bool:
+        return any(block is not None for block in self.stepped)
+
+    def then(self, stage: Stage, stepped: Block | None) -> _Trail:
+        assert stage.block is not None
+        return _Trail((*self.plain, stage.block), (*self.stepped, stepped))
 
 
 class _Sweep:
-    """State of one sweep: the output arrays and what a leaf batch needs."""
+    """State of one sweep: the output arrays, and how each batch of segments is worked off."""
 
     def __init__(self, engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], options: Options) -> None:
         self.engine, self.prompts, self.cells, self.options = engine, prompts, cells, options
-        self.by_layer: dict[int, list[int]] = {}
-        for index, cell in enumerate(cells):
-            if cell:
-                self.by_layer.setdefault(cell[0].layer, []).append(index)
+        self.unsteered = [index for index, cell in enumerate(cells) if not cell]
+        self.steered = sorted((i for i, cell in enumerate(cells) if cell), key=lambda i: lowest_layer(cells[i]))
+        self.layers = {intervention.layer for cell in cells for intervention in cell}
+        self.wheres = sorted({intervention.where for cell in cells for intervention in cell})
         self.option_logprobs = torch.full((len(prompts), len(cells), len(options.labels)), torch.nan)
         self.other_logmass = torch.full((len(prompts), len(cells)), torch.nan)
 
-    def handle(self, batch: list[Segment], past: Past | None) -> None:
-        """Baseline pass of one batch of leaves, then every cell from its own layer up."""
-        kept: dict[int, Tensor] = {}
-        calls: dict[int, Call] = {}
-        final = self._baseline(batch, past, kept, calls)
-        zero = [index for index, cell in enumerate(self.cells) if not cell]
-        self._answer(batch, final[None].expand(max(1, len(zero)), *final.shape), zero)
-        cost = padded_cost(batch)
-        for layer, indices in self.by_layer.items():
-            per_step = max(1, self.engine.token_budget // cost)
-            for start in range(0, len(indices), per_step):
-                step = indices[start : start + per_step]
-                hidden = torch.cat([self._steer(kept[layer], batch, self.cells[index]) for index in step])
-                hidden = self._resume(hidden, layer, len(step), past, calls)
-                self._answer(batch, hidden.view(len(step), len(batch), *hidden.shape[1:]), step)
+    def visit(self, segments: Sequence[Segment], trail: _Trail, cells: list[int], *, zero: bool) -> None:
+        """Depth first. Cells are split into shares where the first steered segment is met, and stay together below.
 
-    def _baseline(
-        self, batch: list[Segment], past: Past | None, kept: dict[int, Tensor], calls: dict[int, Call]
-    ) -> Tensor:
-        """Unsteered pass; keeps the sweep layers' outputs and the call arguments of the blocks above them."""
+        Args:
+            segments: siblings.
+            trail: what lies before them.
+            cells: indices of the cells to run, by ascending layer.
+            zero: whether the unsteered answers are wanted too; so for one of the shares.
+        """
+        each_batch = self.engine.budget.each_batch
+        copies = len(cells) if trail.is_steered else 1
+        leaves = [segment for segment in segments if segment.is_leaf]
+        short = [leaf for leaf in leaves if not trail.is_steered and len(leaf.tokens) <= MOST_TOKENS_BESIDE]
+        long = [leaf for leaf in leaves if leaf not in short]
+        room = BESIDE_TOKENS // max((len(leaf.tokens) for leaf in short), default=1)
+        for _ in each_batch(
+            short, lambda b: self._leaves(b, trail, cells, zero, room), beside=min(room, len(cells) or 1)
+        ):
+            pass
+        for _ in each_batch(long, lambda b: self._leaves(b, trail, cells, zero, 0), copies=copies or 1):
+            pass
+        inner = [segment for segment in segments if not segment.is_leaf]
+        unsteered = [segment for segment in inner if not self._is_steered(segment)]
+        for batch, stage in each_batch(unsteered, lambda b: self._baseline(b, trail, keep=True)):
+            self.visit(children_of(batch), trail.then(stage, None), cells, zero=zero)
+        steered = [segment for segment in inner if self._is_steered(segment)]
+        for batch, stage in each_batch(steered, lambda b: self._baseline(b, trail, keep=True), copies=copies):
+            first = zero
+            for share, block in self._climbs(stage, trail, cells, keep=True):
+                self.visit(children_of(batch), trail.then(stage, block), share, zero=first)
+                first = False
+
+    def _is_steered(self, segment: Segment) -> bool:
+        """Whether some cell changes this segment: it reaches to or behind the first steered token of its prompts."""
+        prompt = self.prompts[segment.rows[0]]
+        return any(resolve(prompt, where).start < segment.stop for where in self.wheres)
+
+    def _baseline(self, batch: list[Segment], trail: _Trail, *, keep: bool) -> Stage:
+        """Unsteered pass over a batch; keeps the outputs of the swept layers, and keys and values when `keep`."""
+        outputs: dict[int, Tensor] = {}
         last = self.engine.n_layers - 1
-        final: list[Tensor] = []
 
-        def keep(layer: int, hidden: Tensor) -> Tensor:
-            if layer in self.by_layer:
-                kept[layer] = hidden
-            if layer == last:
-                final.append(hidden)
+        def listen(layer: int, hidden: Tensor) -> Tensor:
+            if layer in self.layers or layer == last:
+                outputs[layer] = hidden
             return hidden
 
-        lowest = min(self.by_layer, default=last)
-        listener: LayerListener = keep
-        handles = [
-            self.engine.anatomy.layers[layer].register_forward_pre_hook(_record(calls, layer), with_kwargs=True)
-            for layer in range(lowest + 1, last + 1)
-        ]
-        try:
-            self.engine.forward(batch, past, last, listener, keep=False)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return final[0]
+        block = self.engine.forward(batch, trail.plain, last, listen, keep=keep)
+        return Stage(batch, self.prompts, trail.plain, outputs, block)
 
-    def _steer(self, hidden: Tensor, batch: list[Segment], cell: Cell) -> Tensor:
-        for intervention in cell:
-            offset = torch.as_tensor(intervention.offset, device=hidden.device)
-            hidden = add_at(hidden, offset, batch, self.prompts, intervention.where)
-        return hidden
+    def _leaves(self, batch: list[Segment], trail: _Trail, cells: list[int], zero: bool, room: int) -> None:
+        """Unsteered pass over a batch of leaves, then every cell from its own layer up; `room` for cells beside."""
+        stage = self._baseline(batch, trail, keep=False)
+        if zero and self.unsteered:
+            final = stage.outputs[self.engine.n_layers - 1]
+            self._answer(batch, final[None].expand(len(self.unsteered), *final.shape), self.unsteered)
+        for _ in self._climbs(stage, trail, cells, room=room):
+            pass
 
-    def _resume(self, hidden: Tensor, layer: int, times: int, past: Past | None, calls: dict[int, Call]) -> Tensor:
-        """Run blocks layer+1.. on `times` stacked copies of the batch."""
-        repeated = past.repeat(times) if past else None
-        cache = frozen_cache(repeated, self.engine.n_layers, keep=False) if repeated else None
-        size = len(hidden) // times
-        for above in range(layer + 1, self.engine.n_layers):
-            others, keywords = _stack(calls[above], size, times, cache)
-            output = self.engine.anatomy.layers[above](hidden, *others, **keywords)
-            self.engine.work.block_calls += 1
-            hidden = output if isinstance(output, Tensor) else output[0]
-        return hidden
+    def _climbs(
+        self, stage: Stage, trail: _Trail, cells: list[int], *, room: int = 0, keep: bool = False
+    ) -> Iterable[tuple[list[int], Block | None]]:
+        """Let the cells climb, all at once or in shares as the budget allows; answers are read from leaves."""
 
-    def _answer(self, batch: list[Segment], hidden: Tensor, indices: list[int]) -> None:
+        def compute(share: list[int]) -> Block | None:
+            chosen = [self.cells[index] for index in share]
+            final, block = climb(self.engine, stage, trail.stepped, chosen, beside=room > 0, keep=keep)
+            if stage.batch[0].is_leaf:
+                self._answer(stage.batch, final, share)
+            return block
+
+        if trail.is_steered:
+            return [(cells, compute(cells))]
+        width = max(len(segment.tokens) for segment in stage.batch)
+        cost = len(stage.batch) * width if room else padded_cost(stage.batch)
+        return self.engine.budget.each_share(cells, cost, room or len(cells), compute)
+
+    def _answer(self, batch: list[Segment], final: Tensor, cells: list[int]) -> None:
         """Read the options from outputs of the last block, shape (cell, batch, token, d_model)."""
-        last = torch.tensor([len(segment.tokens) - 1 for segment in batch], device=hidden.device)
-        rows = torch.tensor([segment.rows[0] for segment in batch])
-        slots = torch.arange(len(batch), device=hidden.device)
-        for cell, index in enumerate(indices):
-            chosen, other = option_logprobs(hidden[cell][slots, last], self.engine.anatomy.logits, self.options)
-            self.option_logprobs[rows, index], self.other_logmass[rows, index] = chosen, other
-            self.engine.work.head_rows += len(batch)
-
-
-def _record(calls: dict[int, Call], layer: int) -> Any:
-    def before(_module: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
-        calls[layer] = (inputs[1:], dict(keywords))
-
-    return before
-
-
-def _stack(value: Any, size: int, times: int, cache: Cache | None) -> Any:
-    """Repeat batch-shaped tensors (also inside tuples and dicts) for `times` stacked copies; put in their cache."""
-    if isinstance(value, Cache):
-        return cache
-    if isinstance(value, Tensor):
-        batched = value.ndim > 0 and value.shape[0] == size and size > 1
-        return value.repeat(times, *[1] * (value.ndim - 1)) if batched else value
-    if isinstance(value, tuple):
-        return tuple(_stack(part, size, times, cache) for part in value)
-    if isinstance(value, dict):
-        return {name: _stack(part, size, times, cache) for name, part in value.items()}
-    return value
+        last = torch.tensor([len(segment.tokens) - 1 for segment in batch], device=final.device)
+        answers = final[:, torch.arange(len(batch), device=final.device), last]
+        chosen, other = option_logprobs(answers.flatten(0, 1), self.engine.anatomy.logits, self.options)
+        rows, columns = torch.tensor([segment.rows[0] for segment in batch]), torch.tensor(cells)
+        self.option_logprobs[rows, columns[:, None]] = chosen.view(len(cells), len(batch), -1)
+        self.other_logmass[rows, columns[:, None]] = other.view(len(cells), len(batch))
+        self.engine.work.head_rows += other.numel()

@@ -46,30 +46,40 @@ class Segment:
         return self.start + len(self.tokens)
 
 
-def plan_tree(ids: Sequence[Sequence[int]], shareable: Sequence[int], *, split_leaves: bool = False) -> list[Segment]:
+def plan_tree(
+    ids: Sequence[Sequence[int]],
+    shareable: Sequence[int],
+    *,
+    keys: Sequence[Sequence[int]] | None = None,
+    cuts: Sequence[int] | None = None,
+) -> list[Segment]:
     """Root segments of the prefix tree over all prompts.
 
     Args:
         ids: token ids of each prompt.
         shareable: for each prompt how many of its first tokens may be shared; at most its length - 1, so that every
-            row keeps a leaf of its own, and at most the first steered token, as tokens after it differ by row.
-        split_leaves: give every leaf only the tokens from `shareable` on, so that a sweep repeats just these.
+            row keeps a leaf of its own.
+        keys: what must agree for tokens to be shared, one number a token; the ids themselves by default. Steered tokens
+            have other keys than unsteered ones, so that only rows that are steered alike share.
+        cuts: for each prompt a position that no segment runs across (0: none), so that a sweep repeats only what lies
+            behind it.
 
     Returns:
         Roots in token order. Every row lies in exactly one leaf, and the segments from the root to that leaf spell
         its prompt.
     """
+    keys = ids if keys is None else keys
     roots: list[Segment] = []
     # (rows that agree up to `start` and share one parent); an explicit stack, as prompts can nest deeply
-    order = tuple(sorted(range(len(ids)), key=lambda row: tuple(ids[row])))
+    order = tuple(sorted(range(len(ids)), key=lambda row: tuple(keys[row])))
     stack: list[tuple[tuple[int, ...], int, Segment | None]] = [(order, 0, None)] if order else []
     while stack:
         rows, start, parent = stack.pop()
-        for group in _worthwhile_groups(ids, shareable, rows, start):
+        for group in _worthwhile_groups(keys, shareable, rows, start):
             row = group[0]
-            stop = _agreement(ids, shareable, group, start) if len(group) > 1 else len(ids[row])
-            if split_leaves and len(group) == 1 and start < shareable[row]:
-                stop = shareable[row]
+            stop = _agreement(keys, shareable, group, start) if len(group) > 1 else len(ids[row])
+            if cuts is not None:
+                stop = min([stop, *(cuts[row] for row in group if cuts[row] > start)])
             segment = Segment(tuple(ids[row][start:stop]), start, group, parent)
             (parent.children if parent else roots).append(segment)
             if stop < len(ids[row]):
@@ -78,7 +88,7 @@ def plan_tree(ids: Sequence[Sequence[int]], shareable: Sequence[int], *, split_l
 
 
 def _worthwhile_groups(
-    ids: Sequence[Sequence[int]], shareable: Sequence[int], rows: tuple[int, ...], start: int
+    keys: Sequence[Sequence[int]], shareable: Sequence[int], rows: tuple[int, ...], start: int
 ) -> list[tuple[int, ...]]:
     """Split sorted rows that agree up to `start` into groups that share a worthwhile run, and single rows."""
     groups: list[tuple[int, ...]] = []
@@ -88,7 +98,7 @@ def _worthwhile_groups(
         if len(group) == 1:
             groups.append(group)
             continue
-        stop = _agreement(ids, shareable, group, start)
+        stop = _agreement(keys, shareable, group, start)
         length = stop - start
         if length >= MIN_SHARED_LENGTH and length * (len(group) - 1) >= MIN_SAVED_TOKENS:
             groups.append(group)
@@ -97,16 +107,16 @@ def _worthwhile_groups(
         by_next: dict[int, list[int]] = {}
         for row in group:
             if shareable[row] > stop:
-                by_next.setdefault(ids[row][stop], []).append(row)
+                by_next.setdefault(keys[row][stop], []).append(row)
             else:
                 groups.append((row,))
         stack.extend(tuple(part) for part in by_next.values())
     return groups
 
 
-def _agreement(ids: Sequence[Sequence[int]], shareable: Sequence[int], rows: tuple[int, ...], start: int) -> int:
+def _agreement(keys: Sequence[Sequence[int]], shareable: Sequence[int], rows: tuple[int, ...], start: int) -> int:
     """Length of the common prefix that all rows may share; rows are sorted, so first and last suffice for equality."""
-    first, last = ids[rows[0]], ids[rows[-1]]
+    first, last = keys[rows[0]], keys[rows[-1]]
     limit = min(shareable[row] for row in rows)
     stop = min(start, limit)
     while stop < limit and first[stop] == last[stop]:
@@ -124,24 +134,38 @@ def ancestry(segment: Segment) -> list[Segment]:
     return chain[::-1]
 
 
-def batches(segments: Sequence[Segment], token_budget: int) -> list[list[Segment]]:
-    """Length-sorted batches whose padded cost stays within the budget (one segment at least)."""
-    ordered = sorted(segments, key=lambda segment: (len(segment.tokens), segment.rows[0]))
-    result: list[list[Segment]] = []
-    for segment in ordered:
-        if result and padded_cost([*result[-1], segment]) <= token_budget:
-            result[-1].append(segment)
-        else:
-            result.append([segment])
-    return result
+def children_of(segments: Sequence[Segment]) -> list[Segment]:
+    """All children, in the order of their parents."""
+    return [child for segment in segments for child in segment.children]
 
 
-def padded_cost(segments: Sequence[Segment]) -> int:
+def by_length(segments: Sequence[Segment]) -> list[Segment]:
+    """Sorted by length, so that neighbours need little padding; ties in the order of their rows."""
+    return sorted(segments, key=lambda segment: (len(segment.tokens), segment.rows[0]))
+
+
+def next_batch(waiting: Sequence[Segment], token_budget: int, beside: int = 1) -> list[Segment]:
+    """The first of the waiting segments (sorted by length), as many as the budget holds when padded; one at least."""
+    past = 0
+    for count, segment in enumerate(waiting):
+        past = max(past, segment.start)
+        if count and _cost(count + 1, beside * len(segment.tokens), past) > token_budget:
+            return list(waiting[:count])
+    return list(waiting)
+
+
+def padded_cost(batch: Sequence[Segment], beside: int = 1) -> int:
     """What a right-padded batch takes, in tokens: its new tokens, and a share of the past that each row repeats.
 
-    A past token costs no pass through the blocks, but its keys and values are copied for every row; without that share,
-    two thousand leaves of one token would copy two thousand prefixes at once.
+    Args:
+        batch: segments of one pass.
+        beside: how often their new tokens are repeated over one past.
     """
-    width = max(len(segment.tokens) for segment in segments)
-    past = max(segment.start for segment in segments)
-    return len(segments) * (width + past // PAST_TOKENS_PER_NEW)
+    width, past = max(len(segment.tokens) for segment in batch), max(segment.start for segment in batch)
+    return _cost(len(batch), beside * width, past)
+
+
+def _cost(rows: int, width: int, past: int) -> int:
+    # A past token costs no pass through the blocks, but its keys and values are copied for every row; without that
+    # share, two thousand leaves of one token would copy two thousand prefixes at once.
+    return rows * (width + past // PAST_TOKENS_PER_NEW)

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from personascope.direction import Direction
 from personascope.errors import DataError
 from personascope.models.engine import HookEngine
-from personascope.models.intervention import Intervention
-from personascope.models.sweep import Cell, sweep
+from personascope.models.intervention import Cell, Intervention
+from personascope.models.sweep import sweep
 from personascope.prompts.labels import Options
 from personascope.prompts.prompt import Prompt
 from personascope.shapes import Features
