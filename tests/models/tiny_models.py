@@ -13,53 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from personascope.models.engine import HookEngine
 from personascope.models.intervention import Intervention
+from personascope.models.tiny import FAMILIES, VOCABULARY, WIDTH, tiny_model
 from personascope.prompts.labels import Options
 from personascope.prompts.prompt import Prompt
 
-VOCABULARY, WIDTH, WINDOW = 97, 32, 8
-COMMON = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": WIDTH,
-    "intermediate_size": 48,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 128,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-MIXED = ["sliding_attention", "full_attention", "sliding_attention", "sliding_attention"]
-SETTINGS: dict[str, dict[str, object]] = {
-    "llama": {},
-    "qwen2": {},
-    "qwen3": {"head_dim": 8},
-    "mistral": {"sliding_window": WINDOW},
-    "gemma2": {"head_dim": 8, "sliding_window": WINDOW, "query_pre_attn_scalar": 8, "layer_types": MIXED},
-    "gemma3_text": {"head_dim": 8, "sliding_window": WINDOW, "layer_types": MIXED, "num_hidden_layers": 4},
-    "gpt2": {"n_embd": WIDTH, "n_layer": 4, "n_head": 4, "n_positions": 128},
-    "gpt_neox": {},
-    "phi": {},
-    # blocks that return tuples and call their cache by another name
-    "falcon": {"alibi": False, "new_decoder_architecture": False, "multi_query": True},
-    "qwen3_next": {
-        "head_dim": 8,
-        "linear_num_value_heads": 4,
-        "linear_num_key_heads": 2,
-        "linear_key_head_dim": 8,
-        "linear_value_head_dim": 8,
-        "num_experts": 4,
-        "num_experts_per_tok": 2,
-        "moe_intermediate_size": 16,
-        "shared_expert_intermediate_size": 16,
-        "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention"],
-    },
-}
-FAMILIES = tuple(SETTINGS)
 REUSING = tuple(name for name in FAMILIES if name != "qwen3_next")
 BLOCKS = {
     "gpt_neox": "gpt_neox.layers",
@@ -71,23 +31,6 @@ BLOCKS = {
 RESIDUAL, LOGPROB = 1e-5, 5e-5
 """Float32 rounding: relative to the layer's largest value, and absolute on log-probabilities."""
 OPTIONS = Options(("a", "b", "c"), ((5,), (6, 7), (8, 80)))
-
-
-def tiny_model(family: str, dtype: torch.dtype = torch.float32, **settings: object) -> torch.nn.Module:
-    """A random model whose attention matters: with the usual small initial weights a lost prefix would hardly show."""
-    config = AutoConfig.for_model(family, **{**COMMON, **SETTINGS.get(family, {}), **settings})
-    torch.manual_seed(0)  # some models draw one-dimensional parameters of their own
-    model = AutoModelForCausalLM.from_config(config).eval()
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            generator = torch.Generator().manual_seed(zlib.crc32(name.encode()))
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim == 1:
-                parameter.add_(0.1 * noise)
-            else:
-                is_embedding = any(word in name for word in ("embed", "wte", "wpe"))
-                parameter.copy_(noise if is_embedding else noise * 1.2 / parameter.shape[-1] ** 0.5)
-    return model.to(dtype)
 
 
 def tiny_engine(family: str = "llama", dtype: torch.dtype = torch.float32, **engine: object) -> HookEngine:

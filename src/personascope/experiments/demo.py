@@ -27,29 +27,33 @@ from personascope.experiments.steering_study import facet_directions, preference
 from personascope.files import read_json
 from personascope.models.engine import HookEngine
 from personascope.models.load import load_model
+from personascope.models.requests import require_layers
 from personascope.report.page import build_page
 
 Progress = Callable[[str, int, int], None]
 
 
-def run_demo(recipe: Recipe, folder: Path, progress: Progress) -> Path:
+def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
     """Run the study, or continue it, or do nothing when it is finished; returns the page's path.
 
     Args:
         recipe: what to do.
         folder: run folder; a new or empty one, or that of the same recipe.
         progress: called with (part, done, total) as work proceeds.
+        fork: when the folder belongs to another run, start or continue one beside it.
 
     Raises:
         PersonascopeError: see `errors`; what was finished stays, and running again continues.
     """
-    run = RunFolder(folder, recipe)
-    if run.is_finished:
+    run = RunFolder(folder, recipe, fork)
+    if run.is_finished():
         return run.report
     material = load_material(recipe)
     engine = load_recipe_model(recipe)
     plans = [make(engine, material, recipe.activations) for make in (hexaco_plan, choice_plan, task_plan)]
-    run.begin()
+    run.begin({plan.name: plan.fields() for plan in plans})
+    if run.is_finished():  # a fork of before
+        return run.report
 
     stores: dict[str, ActivationStore] = {}
     for plan in plans:
@@ -93,7 +97,7 @@ def load_recipe_model(recipe: Recipe) -> HookEngine:
         threads=part.threads,
     )
     kept = recipe.activations.layers
-    engine.check_layers([*recipe.steering.layers, *(kept if kept != "all" else ())])
+    require_layers(engine, [*recipe.steering.layers, *(kept if kept != "all" else ())])
     return engine
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from personascope.files import (
     read_json,
     safe_child,
     sha256_file,
+    sha256_json,
     write_json,
     write_text,
 )
@@ -31,36 +32,59 @@ PACKAGES = ("personascope", "torch", "transformers", "numpy", "scipy", "scikit-l
 class RunFolder:
     """A run's folder: recipe.json, provenance.json, stores/, tables/, directions/, results.json, report.html.
 
+    Args:
+        path: the folder; with `fork` a sibling of it, `<path>-fork-<hash>`, when it belongs to something else.
+        recipe: what is run.
+        fork: start, or continue, a run beside the one that differs instead of refusing.
+
     Raises:
         RunFolderError: the folder belongs to another recipe (the differing keys are named), or is something else.
     """
 
     path: Path
     recipe: Recipe
+    fork: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self._card.is_file():
-            different = _differences(read_json(self._card), self._asked)
-            if different:
-                raise RunFolderError(
-                    f"The folder {self.path} belongs to a different recipe: {'; '.join(different[:5])}.",
-                    "A run folder holds the results of exactly one recipe and version, so that no numbers mix.",
-                    "Choose another folder with --out, or remove this one.",
-                )
-            return
-        if self.path.exists() and (not self.path.is_dir() or _holds_anything(self.path)):
+            self._settle({key: value for key, value in read_json(self._card).items() if key != "plans"}, self._asked)
+        elif self.path.exists() and (not self.path.is_dir() or _holds_anything(self.path)):
             raise RunFolderError(
                 f"{self.path} exists and is not a run folder.",
                 "It has no recipe.json.",
                 "Choose another folder with --out.",
             )
 
-    def begin(self) -> None:
-        """Make the folder and bind it to the recipe; called when everything has been checked that can be."""
+    def begin(self, plans: Mapping[str, Mapping[str, str]]) -> None:
+        """Make the folder and bind it to the recipe and to all that can change a number in its stores.
+
+        Called when everything has been checked that can be.
+
+        Args:
+            plans: `Plan.fields()` by name: model, weights, dtype, threads, data and so on.
+
+        Raises:
+            RunFolderError: the run was begun with another model, machine setting or data; the field is named.
+        """
+        asked = {**self._asked, "plans": {name: dict(fields) for name, fields in plans.items()}}
+        if self._card.is_file():
+            self._settle(read_json(self._card), asked)
         self.path.mkdir(parents=True, exist_ok=True)
         if not self._card.is_file():
-            write_json(self._card, self._asked)
+            write_json(self._card, asked)
+
+    def _settle(self, found: dict[str, Any], asked: dict[str, Any]) -> None:
+        """Accept a folder made for the same; else move on to the fork, or refuse."""
+        different = _differences(found, asked)
+        if different and self.fork:
+            self.path = self.path.with_name(f"{self.path.name}-fork-{sha256_json(asked)[:8]}")
+        elif different:
+            raise RunFolderError(
+                f"The folder {self.path} belongs to a different run: {'; '.join(different[:5])}.",
+                "A run folder holds the results of exactly one recipe, model and version, so that no numbers mix.",
+                "Choose another folder with --out, start a run beside this one with --fork, or remove this one.",
+            )
 
     @property
     def _card(self) -> Path:
@@ -75,7 +99,6 @@ class RunFolder:
         """The HTML page."""
         return self.path / "report.html"
 
-    @property
     def is_finished(self) -> bool:
         """Whether the page, written last, is there."""
         return self.report.is_file() and (self.path / "results.json").is_file()

@@ -32,11 +32,13 @@ class Outputs:
 
 @runtime_checkable
 class Backend(Protocol):
-    """One model that answers prompts; the hook engine is the reference, other libraries adapt to it."""
+    """One model that answers prompts; the hook engine is the reference, other libraries adapt to it (`as_backend`)."""
 
     name: str
     n_layers: int
     d_model: int
+    interventions: list[Intervention]
+    """What `run` adds before its own interventions; `with steer(...)` sets it, and takes it back."""
 
     def fingerprint(self) -> dict[str, str]:
         """Everything about the backend that can change a number: weights, dtype, tokenizer, settings, versions."""

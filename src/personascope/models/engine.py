@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from personascope.errors import ModelError
 from personascope.files import sha256_json
 from personascope.models import tree
 from personascope.models.anatomy import dissect
@@ -33,6 +32,12 @@ from personascope.models.passes import (
     recording_calls,
 )
 from personascope.models.reads import Reads
+from personascope.models.requests import (
+    require_distinct_layers,
+    require_interventions,
+    require_layers,
+    require_lengths,
+)
 from personascope.models.tree import Segment, children_of, plan_tree
 from personascope.prompts.labels import Options
 from personascope.prompts.positions import resolve
@@ -47,13 +52,14 @@ class Work:
 
     Args:
         tokens: real tokens through block 0; `padded_tokens` with padding.
-        block_calls: calls of a decoder block.
+        block_calls: calls of a decoder block; `block_tokens` tokens through them, padding included.
         head_rows: rows that went through the unembedding.
     """
 
     tokens: int = 0
     padded_tokens: int = 0
     block_calls: int = 0
+    block_tokens: int = 0
     head_rows: int = 0
 
 
@@ -143,8 +149,9 @@ class HookEngine:
             SpanError: a position is not in a prompt.
             ModelError: a layer is out of range, an offset has another width, or a prompt is empty or too long.
         """
-        self.check_layers(layers)
-        self.check_interventions(interventions)
+        require_layers(self, layers)
+        require_distinct_layers(layers)
+        require_interventions(self, interventions)
         active = [i for i in (*self.interventions, *interventions) if np.any(i.offset)]
         reads = Reads(prompts, layers, positions if layers else ())
         answers = Answers(prompts, options)
@@ -179,13 +186,7 @@ class HookEngine:
             wheres: positions that will be steered.
             cut: no segment runs across a prompt's first steered token.
         """
-        for row, prompt in enumerate(prompts):
-            if not 0 < len(prompt) <= self.max_length:
-                raise ModelError(
-                    f"Prompt {row} has {len(prompt)} tokens; {self.name} takes 1 to {self.max_length}.",
-                    f"It ends with {prompt.text[-80:]!r}.",
-                    "Shorten the persona, the template or the item.",
-                )
+        require_lengths(self, prompts, self.max_length)
         keys, cuts = [], []
         for prompt in prompts:
             steered = [resolve(prompt, where) for where in wheres]
@@ -231,6 +232,7 @@ class HookEngine:
 
         def counted(layer: int, hidden: Tensor) -> Tensor:
             self.work.block_calls += 1
+            self.work.block_tokens += inputs.ids.numel()
             return listener(layer, hidden)
 
         with listening(self.anatomy.layers, last, counted) as returned:
@@ -243,24 +245,3 @@ class HookEngine:
         with recording_calls(self.anatomy.layers, wanted, self._block_returns) as calls:
             call_body(self.anatomy, inputs, cache, max_length=self.max_length, like=next(self.model.parameters()))
         return calls
-
-    def check_layers(self, layers: Sequence[int]) -> None:
-        """Raise ModelError for a layer that the model does not have."""
-        wrong = [layer for layer in layers if not 0 <= layer < self.n_layers]
-        if wrong:
-            raise ModelError(
-                f"{self.name} has no layer {wrong[0]}.",
-                f"Its layers are 0 to {self.n_layers - 1}, counted from the embedding.",
-                "Use numbers in that range.",
-            )
-
-    def check_interventions(self, interventions: Sequence[Intervention]) -> None:
-        """Raise ModelError for an intervention that does not fit this model; a shorter offset would broadcast."""
-        self.check_layers([intervention.layer for intervention in interventions])
-        for shape in (intervention.offset.shape for intervention in interventions):
-            if shape != (self.d_model,):
-                raise ModelError(
-                    f"An offset of shape {shape} cannot steer {self.name}.",
-                    f"Its residual stream has shape ({self.d_model},).",
-                    "Fit the direction on this model.",
-                )

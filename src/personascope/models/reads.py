@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from personascope.errors import ModelError
 from personascope.models.tree import Segment
 from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
@@ -48,8 +47,6 @@ class Reads:
 
     def __init__(self, prompts: Sequence[Prompt], layers: Sequence[int], positions: Sequence[str]) -> None:
         self.layers = {layer: index for index, layer in enumerate(layers)}
-        if len(self.layers) < len(layers):
-            raise ModelError(f"A layer stands twice in {list(layers)}.", "", "Ask for each layer once.")
         self._shape = (len(prompts), len(positions))
         self._tokens = [[resolve(prompt, position) for position in positions] for prompt in prompts]
         self._buffer: Tensor | None = None

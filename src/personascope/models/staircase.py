@@ -92,6 +92,7 @@ def climb(
             others, keywords = calls[above]
             hidden = hidden_of(engine.anatomy.layers[above](torch.cat(running, dim=axis), *others, **keywords))
             engine.work.block_calls += 1
+            engine.work.block_tokens += copies.ids.numel()
             outputs = torch.split(hidden, step, dim=axis)
             running = [add_all(copy, places.get(above, [])) for copy, places in zip(outputs, steering, strict=False)]
         if keep and cache:

@@ -19,6 +19,7 @@ from personascope.models.answers import option_logprobs
 from personascope.models.engine import HookEngine
 from personascope.models.frozen_cache import Block
 from personascope.models.intervention import Cell
+from personascope.models.requests import require_interventions
 from personascope.models.staircase import BESIDE_TOKENS, MOST_TOKENS_BESIDE, Stage, climb, lowest_layer
 from personascope.models.tree import Segment, children_of, padded_cost
 from personascope.prompts.labels import Options
@@ -51,7 +52,7 @@ def sweep(engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], 
 
 
 def _check(engine: HookEngine, cells: Sequence[Cell]) -> None:
-    engine.check_interventions([intervention for cell in cells for intervention in cell])
+    require_interventions(engine, [intervention for cell in cells for intervention in cell])
     if engine.interventions:
         raise ModelError(
             f"{engine.name} is being steered while a sweep starts.",

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from personascope.direction import Direction
 from personascope.errors import DirectionError
-from personascope.models.engine import HookEngine
+from personascope.models.adapt import as_backend
+from personascope.models.backend import Backend
 from personascope.models.intervention import Intervention
 
 
@@ -41,22 +43,27 @@ def intervention(
 
 
 @contextlib.contextmanager
-def steer(engine: HookEngine, *directions: Direction, where: str) -> Iterator[HookEngine]:
-    """Steer every `engine.run` inside the block; the engine is restored on leaving it, after an error too.
+def steer(model: Any, *directions: Direction, where: str) -> Iterator[Backend]:
+    """Steer every `run` of the backend inside the block; it is restored on leaving the block, after an error too.
 
     Args:
-        engine: a loaded model.
+        model: a loaded model, or a TransformerLens bridge or nnsight model of your own (see `as_backend`).
         directions: one or more directions with their strengths, e.g. `0.06 * d`.
         where: position at which to add them.
 
+    Returns:
+        The backend; `load_model` has made one already, for models of other libraries this is their adapter.
+
     Raises:
         DirectionError: a direction of another model.
+        ModelError: what was given is no model.
         SpanError: on running a prompt that lacks the position.
     """
-    added = [intervention(d, where, model=engine.name, d_model=engine.d_model) for d in directions]
-    before = list(engine.interventions)
-    engine.interventions = [*before, *added]
+    backend = as_backend(model)
+    added = [intervention(d, where, model=backend.name, d_model=backend.d_model) for d in directions]
+    before = list(backend.interventions)
+    backend.interventions = [*before, *added]
     try:
-        yield engine
+        yield backend
     finally:
-        engine.interventions = before
+        backend.interventions = before

@@ -1,0 +1,1 @@
+"""Libraries whose pins clash with ours, each in an environment and a process of its own, behind a small protocol."""
