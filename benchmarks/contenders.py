@@ -20,6 +20,7 @@ from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
 
 BATCH = 16
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Batch:
     last: Tensor
 
 
-def sorted_batches(prompts: Sequence[Prompt]) -> Iterator[Batch]:
+def sorted_batches(prompts: Sequence[Prompt], device: torch.device = CPU) -> Iterator[Batch]:
     """Batches of 16 rows of similar length."""
     order = sorted(range(len(prompts)), key=lambda row: len(prompts[row]))
     for start in range(0, len(order), BATCH):
@@ -41,7 +42,8 @@ def sorted_batches(prompts: Sequence[Prompt]) -> Iterator[Batch]:
         ids = torch.zeros((len(rows), int(lengths.max())), dtype=torch.long)
         for slot, row in enumerate(rows):
             ids[slot, : lengths[slot]] = torch.tensor(prompts[row].ids)
-        yield Batch(rows, ids, (torch.arange(ids.shape[1]) < lengths[:, None]).long(), lengths - 1)
+        mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+        yield Batch(rows, ids.to(device), mask.to(device), (lengths - 1).to(device))
 
 
 @torch.inference_mode()
@@ -56,8 +58,9 @@ def output_hidden_states(engine: HookEngine, prompts: Sequence[Prompt]) -> Tenso
         for row, prompt in enumerate(part):
             ids[row, width - len(prompt) :] = torch.tensor(prompt.ids)
             mask[row, width - len(prompt) :] = 1
-        states = engine.model(input_ids=ids, attention_mask=mask, output_hidden_states=True).hidden_states
-        found.append(torch.stack([state[:, -1] for state in states[1:-1]], dim=1))
+        inputs = {"input_ids": ids.to(engine.device), "attention_mask": mask.to(engine.device)}
+        states = engine.model(**inputs, output_hidden_states=True).hidden_states
+        found.append(torch.stack([state[:, -1] for state in states[1:-1]], dim=1).cpu())
     return torch.cat(found)
 
 
@@ -65,7 +68,7 @@ def output_hidden_states(engine: HookEngine, prompts: Sequence[Prompt]) -> Tenso
 def tuned_hooks(engine: HookEngine, prompts: Sequence[Prompt]) -> Tensor:
     """A careful hook loop: no mask, rows gathered in the hook, logits of one position only."""
     layers = engine.anatomy.layers
-    out = torch.empty((len(prompts), len(layers), engine.d_model), dtype=engine.dtype)
+    out = torch.empty((len(prompts), len(layers), engine.d_model), dtype=engine.dtype, device=engine.device)
     current: list[Batch] = []
 
     def hook(layer: int) -> Any:
@@ -76,12 +79,12 @@ def tuned_hooks(engine: HookEngine, prompts: Sequence[Prompt]) -> Tensor:
         return after
 
     handles = [layer.register_forward_hook(hook(number)) for number, layer in enumerate(layers)]
-    for batch in sorted_batches(prompts):
+    for batch in sorted_batches(prompts, engine.device):
         current[:] = [batch]
         engine.model(input_ids=batch.ids, use_cache=False, logits_to_keep=1)
     for handle in handles:
         handle.remove()
-    return out
+    return out.cpu()
 
 
 class Lens:
@@ -174,10 +177,10 @@ def tuned_sweep(
 ) -> Tensor:
     """A careful hook loop: one hook a cell, the head on the rows that are read, shape (cell, row, option)."""
     found = torch.empty((len(cells), len(prompts), len(options.labels)))
-    for batch in sorted_batches(prompts):
+    for batch in sorted_batches(prompts, engine.device):
         steered = steered_tokens(batch, prompts, where)
         for number, (layer, offset) in enumerate(cells):
-            addition = steered[:, :, None] * torch.from_numpy(offset)
+            addition = (steered[:, :, None] * torch.from_numpy(offset)).to(engine.device, engine.dtype)
             handle = engine.anatomy.layers[layer].register_forward_hook(lambda _m, _i, out, add=addition: out + add)
             hidden = engine.model.model(input_ids=batch.ids, use_cache=False).last_hidden_state
             handle.remove()
@@ -198,4 +201,4 @@ def steered_tokens(batch: Batch, prompts: Sequence[Prompt], where: str) -> Tenso
 def read_options(logits: Tensor, options: Options) -> Tensor:
     """Log-probability of each option, shape (row, option)."""
     logprobs = logits.double().log_softmax(dim=-1)
-    return torch.stack([logprobs[:, list(ids)].logsumexp(dim=-1) for ids in options.token_ids], dim=1).float()
+    return torch.stack([logprobs[:, list(ids)].logsumexp(dim=-1) for ids in options.token_ids], dim=1).float().cpu()

@@ -27,7 +27,8 @@ def small(tmp_path):
     """Path of a valid shard of two rows, one layer, one position, four dimensions."""
     from activation_fakes import FakeBackend, make_plan, make_rows
 
-    from personascope.activations.shard import shard_path, write_shard
+    from personascope.activations.shard import shard_path
+    from personascope.activations.write import write_shard
 
     backend = FakeBackend(d_model=4)
     plan = make_plan(backend, rows=make_rows(2, 1), layers=(0,), positions=("answer",), rows_per_shard=2)

@@ -5,6 +5,7 @@ import errno
 import os
 import resource
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
@@ -12,42 +13,16 @@ import pytest
 from activation_fakes import FakeBackend, make_plan, snapshot, temporaries
 
 from personascope.activations.collect import collect
-from personascope.activations.manifest import read_records
 from personascope.activations.shard import shard_path
 from personascope.errors import StoreError
 
-CALLS = ("fsync", "link", "unlink", "rename", "replace")
-
-
-class KthCall:
-    """Lets the k-th system call of a kind fail, before or after it took effect; counts them all."""
-
-    def __init__(self, monkeypatch, k, error, after, forever):
-        self.k, self.error, self.after, self.forever, self.count = k, error, after, forever, 0
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self.wrap(getattr(os, name)))
-
-    def wrap(self, call):
-        def counted(*args, **kwargs):
-            self.count += 1
-            hit = self.count == self.k
-            dead = self.forever and self.count > self.k
-            result = None if dead or (hit and not self.after) else call(*args, **kwargs)
-            if hit or dead:
-                raise self.error
-            return result
-
-        return counted
-
-
-class ProcessDied(BaseException):
-    """Stands for kill -9 inside one process: once raised, no further call takes effect."""
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from benchmarks.faults import Fault, ProcessDied, raising
 
 
 def run_with_fault(plan, folder, k, error, after, forever):
     """Collect with the fault; returns the number of calls made and the error that came out, if any."""
-    with pytest.MonkeyPatch.context() as patch:
-        fault = KthCall(patch, k, error, after, forever)
+    with Fault(k, raising(error), after=after, forever=forever) as fault:
         try:
             collect(plan, FakeBackend(), folder)
         except (ProcessDied, StoreError) as raised:
@@ -74,27 +49,10 @@ def test_an_interrupt_leaves_no_temporary_and_can_be_resumed(tmp_path, plan, ref
     assert snapshot(folder) == reference
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
-def test_dying_at_any_system_call_loses_nothing_acknowledged(tmp_path, plan, reference, after):
-    k, died = 0, True
-    while died:
-        k += 1
-        folder = tmp_path / f"store{k}"
-        _, died = run_with_fault(plan, folder, k, ProcessDied(), after, forever=True)
-        acknowledged = {number: shard_path(folder, number).stat().st_ino for number in read_records(folder)}
-        survivor = FakeBackend()
-        collect(plan, survivor, folder)
-        assert snapshot(folder) == reference, k
-        assert not temporaries(folder)
-        assert {number: shard_path(folder, number).stat().st_ino for number in acknowledged} == acknowledged
-        assert len(survivor.batches) <= len(plan.shards()) - len(acknowledged)
-    assert k > 4 * len(plan.shards())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_dying_twice_in_a_row_loses_nothing_acknowledged(tmp_path, backend, after):
-    plan = make_plan(backend, rows_per_shard=6)
+    plan = make_plan(backend, layers=(0,), positions=("answer",), rows_per_shard=12)
     collect(plan, backend, tmp_path / "reference")
     reference = snapshot(tmp_path / "reference")
     calls, _ = run_with_fault(plan, tmp_path / "count", 0, None, after, forever=False)
@@ -111,8 +69,14 @@ def test_dying_twice_in_a_row_loses_nothing_acknowledged(tmp_path, backend, afte
             shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO])
-def test_a_failing_system_call_is_a_clear_error_that_can_be_resumed(tmp_path, plan, reference, code):
+@pytest.mark.parametrize(
+    "code",
+    [errno.ENOSPC, errno.EMFILE, *(pytest.param(code, marks=pytest.mark.slow) for code in (errno.EIO, errno.EROFS))],
+)
+def test_a_failing_system_call_is_a_clear_error_that_can_be_resumed(tmp_path, backend, code):
+    plan = make_plan(backend, layers=(0,), rows_per_shard=6)
+    collect(plan, backend, tmp_path / "reference")
+    reference = snapshot(tmp_path / "reference")
     calls, _ = run_with_fault(plan, tmp_path / "count", 0, None, after=False, forever=False)
     stopped = 0
     for k in range(1, calls + 1):
@@ -123,7 +87,7 @@ def test_a_failing_system_call_is_a_clear_error_that_can_be_resumed(tmp_path, pl
             assert isinstance(raised, StoreError)
             assert raised.__cause__.errno == code
             assert os.strerror(code) in str(raised)
-            assert not temporaries(folder)
+            assert not folder.exists() or not temporaries(folder)
         collect(plan, FakeBackend(), folder)
         assert snapshot(folder) == reference, k
         assert not temporaries(folder)
@@ -184,14 +148,3 @@ def test_a_shard_that_cannot_be_read_is_not_thrown_away(tmp_path, plan, backend)
     shard_path(tmp_path, 1).mkdir()
     with pytest.raises(StoreError, match="could not check what is there"):
         collect(plan, backend, tmp_path)
-
-
-def test_a_file_system_without_hard_links_is_a_clear_error(tmp_path, plan, backend, monkeypatch):
-    def refused(*_):
-        raise OSError(errno.EPERM, "Operation not permitted")
-
-    monkeypatch.setattr(os, "link", refused)
-    with pytest.raises(StoreError) as caught:
-        collect(plan, backend, tmp_path)
-    assert "hard links" in caught.value.fix
-    assert not temporaries(tmp_path)

@@ -6,6 +6,7 @@ import struct
 import h5py
 import numpy as np
 import pytest
+from activation_fakes import forge, remake
 
 from personascope.activations.layout import read_layout
 from personascope.activations.shard import Shard
@@ -14,11 +15,9 @@ from personascope.errors import StoreError
 
 def replace(path, name, **how):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        digest = file[name].attrs["sha256"]
         values = file[name][:]
         del file[name]
-        dataset = file.create_dataset(name, **{"data": values, **how})
-        dataset.attrs["sha256"] = digest
+        file.create_dataset(name, **{"data": values, **how})
 
 
 def link(path, name, target):
@@ -47,9 +46,8 @@ def external_storage(path):
     secret = path.with_name("secret.bin")
     secret.write_bytes(b"s" * 64)
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        digest = file["row_index"].attrs["sha256"]
         del file["row_index"]
-        file.create_dataset("row_index", (2,), "<i8", external=[(str(secret), 0, 16)]).attrs["sha256"] = digest
+        file.create_dataset("row_index", (2,), "<i8", external=[(str(secret), 0, 16)])
 
 
 def virtual_dataset(path):
@@ -58,9 +56,8 @@ def virtual_dataset(path):
     layout = h5py.VirtualLayout((2,), "<i8")
     layout[:] = h5py.VirtualSource(str(other), "row_index", (2,))
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        digest = file["row_index"].attrs["sha256"]
         del file["row_index"]
-        file.create_virtual_dataset("row_index", layout).attrs["sha256"] = digest
+        file.create_virtual_dataset("row_index", layout)
 
 
 def object_type(path):
@@ -98,23 +95,36 @@ def other_byte_order(path):
 
 def shape_bomb(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        digest = file["token_ids"].attrs["sha256"]
         del file["token_ids"]
-        file.create_dataset("token_ids", (2, 10**15), "<i8").attrs["sha256"] = digest
+        file.create_dataset("token_ids", (2, 10**15), "<i8")
+
+
+def empty_shape_bomb(path):
+    """Terabytes of positions of which none holds a byte."""
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        for name, shape in (("residuals", (1, 10**15, 2, 0)), ("token_ids", (0, 10**15))):
+            kind = file[name].dtype
+            del file[name]
+            file.create_dataset(name, shape, kind)
 
 
 def offset_beyond_the_file(path):
+    old_format(path, "row_index", lambda places: places["end"] - 8)
+
+
+def old_format(path, name, new_place):
     """The same file in the old format, whose metadata have no checksums, with one address changed."""
     old = path.with_name("old.h5")
     with h5py.File(path) as source, h5py.File(old, "w", libver=("earliest", "v110")) as target:
         target.attrs.update(source.attrs)
-        for name in (*(name for name in source if name != "residuals"), "residuals/000"):
-            target.create_dataset(name, data=source[name][...]).attrs.update(source[name].attrs)
-        address, size = target["row_index"].id.get_offset(), target["row_index"].id.get_storage_size()
+        for member in source:
+            target.create_dataset(member, data=source[member][...])
+        places = {name: dataset.id.get_offset() for name, dataset in target.items()}
+        address, size = places[name], target[name].id.get_storage_size()
     entry = struct.pack("<QQ", address, size)
     image = old.read_bytes()
     assert image.count(entry) == 1
-    path.write_bytes(image.replace(entry, struct.pack("<QQ", len(image) - 8, size)))
+    path.write_bytes(image.replace(entry, struct.pack("<QQ", new_place({**places, "end": len(image)}), size)))
 
 
 def unequal_rows(path):
@@ -130,9 +140,38 @@ def unknown_member(path):
         file["extra"] = np.zeros(2)
 
 
-def unknown_layer_name(path):
+def another_quarantine(path):
+    replace(path, "quarantined", data=np.zeros(2, dtype=np.float32))
+
+
+def too_few_digests(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file["residuals/0000"] = file["residuals/000"]
+        digests = file["sha256"][:-1]
+    replace(path, "sha256", data=digests)
+
+
+def set_attribute(path, name, value):
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        file.attrs[name] = value
+
+
+def layers_that_are_none(path):
+    set_attribute(path, "layers", np.bytes_("[1e3]"))
+
+
+def repeated_layers(path):
+    replace(path, "residuals", data=np.zeros((2, 1, 2, 4), np.float32))
+    set_attribute(path, "layers", np.bytes_("[0,0]"))
+
+
+def overlapping_datasets(path):
+    """In the old format, whose metadata have no checksums, one dataset is laid over another."""
+    old_format(path, "row_index", lambda places: places["token_ids"])
+
+
+def bytes_of_no_dataset(path):
+    with path.open("ab") as stream:
+        stream.write(b"x" * (1 << 21))
 
 
 def group_for_dataset(path):
@@ -141,15 +180,20 @@ def group_for_dataset(path):
         file.create_group("row_index")
 
 
-def dataset_for_group(path):
+def group_for_residuals(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         del file["residuals"]
-        file["residuals"] = np.zeros(2)
+        file.create_group("residuals")
 
 
 def missing_member(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
         del file["rows"]
+
+
+def attribute_on_a_dataset(path):
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        file["rows"].attrs["extra"] = 1
 
 
 def unknown_attribute(path):
@@ -163,8 +207,7 @@ def variable_length_attribute(path):
 
 
 def long_attribute(path):
-    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file.attrs["plan_key"] = np.bytes_("k" * 10_000)
+    set_attribute(path, "plan_key", np.bytes_("k" * 10_000))
 
 
 def array_attribute(path):
@@ -179,12 +222,12 @@ def another_schema(path):
 
 def unknown_value_type(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file["residuals/000"].attrs["dtype"] = np.bytes_("float8")
+        file.attrs["dtype"] = np.bytes_("float8")
 
 
 def value_type_of_another_size(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        file["residuals/000"].attrs["dtype"] = np.bytes_("bfloat16")
+        file.attrs["dtype"] = np.bytes_("bfloat16")
 
 
 def symbolic_link(path):
@@ -226,16 +269,23 @@ HOSTILE = {
     unequal_rows: "belong together",
     another_axis: "1 axes",
     unknown_member: "unknown: .'extra'",
-    unknown_layer_name: "unknown member residuals/0000",
+    another_quarantine: "'quarantined' is float32",
+    too_few_digests: "belong together",
+    layers_that_are_none: "layers are not a list",
+    repeated_layers: "belong together",
+    overlapping_datasets: "overlap",
+    bytes_of_no_dataset: "belong to no dataset",
+    empty_shape_bomb: "belong together",
     group_for_dataset: "not a dataset",
-    dataset_for_group: "not a group",
+    group_for_residuals: "not a dataset",
     missing_member: "missing: .'rows'",
     unknown_attribute: "attributes",
+    attribute_on_a_dataset: "attributes",
     variable_length_attribute: "short text",
     long_attribute: "short text",
     array_attribute: "short text",
     another_schema: "schema",
-    unknown_value_type: "not None",
+    unknown_value_type: "unknown type",
     value_type_of_another_size: "not <u2",
     symbolic_link: "a link",
     pipe: "device",
@@ -252,9 +302,19 @@ def test_a_hostile_file_is_refused_for_what_it_does(small, attack):
 
 
 @pytest.mark.parametrize(
-    "rows", [b"[1, 2]", b"[]", b'[{"id": "a", "meta": {}}]', b"{}", b"[" * 90_000, b"\xff", b'[{"id":1,"meta":{}}]']
+    "rows",
+    [
+        b"[1, 2]",
+        b"[]",
+        b'[{"id": "a", "meta": {}}]',
+        b"{}",
+        b"[" * 90_000,
+        b"\xff",
+        b'[{"id":1,"meta":{}}]',
+        b'[{"id":"a","meta":{},"quarantined":1},{"id":"b","meta":{}}]',
+    ],
 )
 def test_a_list_of_rows_that_is_none_is_refused(small, rows):
-    replace(small, "rows", data=np.frombuffer(rows, np.uint8))
+    forge(small, lambda file: remake(file, "rows", np.frombuffer(rows, np.uint8)))
     with pytest.raises(StoreError, match="list of rows"):
         Shard.open(small).rows()

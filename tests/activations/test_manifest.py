@@ -22,7 +22,7 @@ from personascope.activations.manifest import (
 from personascope.activations.shard import ShardRecord, shard_path
 from personascope.errors import StoreError
 
-RECORDS = [ShardRecord(number, 5, f"{number:064x}") for number in range(3)]
+RECORDS = [ShardRecord(number, 5, 4000, f"{number:064x}") for number in range(3)]
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_a_torn_last_line_is_ignored_and_does_not_swallow_the_next(manifest):
     for length in range(last_line, len(image) - 1):
         manifest.write_bytes(image[:length])
         assert sorted(read_records(manifest.parent)) == [0, 1]
-        append_record(manifest.parent, ShardRecord(7, 1, "a" * 64))
+        append_record(manifest.parent, ShardRecord(7, 1, 900, "a" * 64))
         assert sorted(read_records(manifest.parent)) == [0, 1, 7]
 
 
 def test_of_two_lines_for_a_shard_the_last_counts(manifest):
-    newer = ShardRecord(1, 5, "b" * 64)
+    newer = ShardRecord(1, 5, 4000, "b" * 64)
     append_record(manifest.parent, newer)
     assert read_records(manifest.parent)[1] == newer
 
@@ -167,11 +167,11 @@ def test_a_shard_with_a_flipped_bit_is_discarded_with_a_word(filled, plan, ackno
     if not acknowledged:
         (filled / MANIFEST).unlink()
     path = shard_path(filled, 1)
-    path.write_bytes(flipped(path.read_bytes(), read_layout(path).blocks["residuals/003"].offset + 3))
+    path.write_bytes(flipped(path.read_bytes(), read_layout(path).blocks["residuals/003/0"].offset + 3))
     with caplog.at_level(logging.WARNING):
         found = reconcile(filled, plan)
     assert sorted(found.valid) == [0, 2]
-    assert "'residuals/003' is not what was written" in found.discarded[1]
+    assert "'residuals/003/0' is not what was written" in found.discarded[1]
     assert "shard-00001.h5" in caplog.text
     assert not path.exists()
 

@@ -108,7 +108,7 @@ def test_a_flipped_bit_is_detected_before_any_number_is_used(folder, acknowledge
         (folder / MANIFEST).unlink()
     path = shard_path(folder, 1)
     image = path.read_bytes()
-    block = read_layout(path).blocks["residuals/000"]
+    block = read_layout(path).blocks["residuals/003/0"]
     for place in range(block.offset, block.offset + block.size, 11):
         damaged = bytearray(image)
         damaged[place] ^= 1 << (place % 8)
@@ -124,23 +124,41 @@ def test_any_change_of_an_acknowledged_file_is_detected(folder):
         ActivationStore.open(folder).rows  # noqa: B018
 
 
-def test_a_shard_is_hashed_once_per_store(folder, monkeypatch):
+def test_the_bytes_that_are_read_are_hashed_once_and_no_others_until_the_file_changes(tmp_path, monkeypatch):
     from personascope.activations import shard as shard_module
 
+    backend = FakeBackend(d_model=64)
+    store = collect(make_plan(backend), backend, tmp_path)
+    store.option_logprobs  # noqa: B018 (the small blocks, read once)
     hashed = []
-    original = shard_module.sha256_file
-    monkeypatch.setattr(shard_module, "sha256_file", lambda path: (hashed.append(path), original(path))[1])
+    original = shard_module.piece_digest
+    monkeypatch.setattr(shard_module, "piece_digest", lambda piece: (hashed.append(len(piece)), original(piece))[1])
+
+    def hashed_bytes():
+        hashed.clear()
+        store.layer(3, "answer")
+        return sum(hashed)
+
+    assert [hashed_bytes(), hashed_bytes()] == [12 * 64 * 4, 0]
+    os.utime(shard_path(tmp_path, 1))
+    assert hashed_bytes() == 5 * 64 * 4
+
+
+def test_a_bit_that_flips_between_two_reads_is_detected(folder):
     store = ActivationStore.open(folder)
-    assert hashed == []
-    for layer in store.layers:
-        store.layer(layer, "answer")
-    assert len(hashed) == 3
+    store.layer(3, "answer")
+    path = shard_path(folder, 1)
+    image = bytearray(path.read_bytes())
+    image[read_layout(path).blocks["residuals/003/0"].offset] ^= 1
+    path.write_bytes(image)
+    with pytest.raises(StoreError, match="not what was written"):
+        store.layer(3, "answer")
 
 
 def test_a_shard_cut_short_after_it_was_checked_is_detected(folder):
     store = ActivationStore.open(folder)
     store.layer(0, "answer")
-    block = read_layout(shard_path(folder, 0)).blocks["residuals/003"]
+    block = read_layout(shard_path(folder, 0)).blocks["residuals/003/0"]
     os.truncate(shard_path(folder, 0), block.offset + block.size - 1)
     with pytest.raises(StoreError, match="cut short"):
         store.layer(3, "answer")

@@ -7,10 +7,13 @@ from tiny_models import (
     OPTIONS,
     POSITIONS,
     blocks_of,
+    offset,
     tiny_engine,
+    tokens_named,
 )
 
 from personascope.models import tree
+from personascope.models.intervention import Intervention
 from personascope.prompts.prompt import Prompt
 
 
@@ -31,6 +34,18 @@ def test_tokens_through_the_first_block_are_the_edges_of_the_trie(share_everythi
     blocks_of(engine.model)[0].register_forward_hook(lambda _m, _i, out: passed.append(out.shape[0] * out.shape[1]))
     engine.run(prompts, layers=[3], options=OPTIONS)
     assert sum(passed) == trie_edges(prompts) == engine.work.tokens == engine.work.padded_tokens
+
+
+@pytest.mark.parametrize("where", ["all", "mean:persona", "mean:task_b", "from:item"])
+def test_steered_tokens_are_shared_among_rows_that_are_steered_alike(share_everything, prompts, where):
+    engine = tiny_engine("llama", token_budget=1)
+    engine.run(prompts, layers=[3], interventions=[Intervention(1, offset(1), where)])
+    keys = {
+        tuple((token, index in tokens_named(p, where)) for index, token in enumerate(p.ids[:n]))
+        for p in prompts
+        for n in range(1, len(p))
+    }
+    assert engine.work.tokens == len(keys) + len(prompts) < 0.8 * sum(map(len, prompts))
 
 
 def test_real_and_padded_tokens_are_told_apart(share_everything, llama, prompts):

@@ -9,14 +9,18 @@ import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
-from personascope.activations.manifest import append_record, reconcile
+from personascope.activations.manifest import PLAN, append_record, fork_folder, reconcile
+from personascope.activations.memory import require_memory
 from personascope.activations.plan import Plan
-from personascope.activations.publish import disk_errors_explained
-from personascope.activations.shard import ShardPlan, write_shard
+from personascope.activations.publish import disk_errors_explained, make_folder
+from personascope.activations.shard import ShardPlan
+from personascope.activations.stop import Stop, stopping
 from personascope.activations.store import ActivationStore
+from personascope.activations.write import write_shard
 from personascope.errors import ActivationError, StoreError
+from personascope.models.adapt import as_backend
 from personascope.models.backend import Backend, Outputs
 
 LOCK = "run.lock"
@@ -25,42 +29,55 @@ _log = logging.getLogger(__name__)
 
 def collect(
     plan: Plan,
-    backend: Backend,
+    backend: Any,
     folder: Path,
     *,
+    fork: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> ActivationStore:
     """Fill `folder` with the plan's rows and open it. Shards that are valid already are kept, the rest is computed.
 
     Run again after any interruption, it continues; on a complete folder it never runs the backend. A shard is
-    acknowledged only when it and its manifest line are on disk.
+    acknowledged only when it and its manifest line are on disk. Rows with NaN or infinity are quarantined. SIGTERM and
+    Ctrl-C drop the running batch; a shard that is being published is finished first.
 
     Args:
         plan: what to compute; its context must hold the backend's fingerprint.
-        backend: who answers.
+        backend: who answers: a backend, or a TransformerLens bridge or nnsight model (see `as_backend`).
         folder: made if need be; one plan per folder.
+        fork: when `folder` holds another plan, fill its sibling `<folder>-fork-<first 8 digits of the key>` instead of
+            refusing.
         progress: called after each shard with (rows done, prompt tokens done), both cumulative; shards that were
             there before come first.
 
     Raises:
         StoreError: the plan was made for another backend; the folder belongs to another plan, is in use by another
             process, or cannot be written. Finished shards are kept.
-        ActivationError: the backend returned NaN, infinity or other shapes than asked for; the shard is not written.
+        ActivationError: the backend returned other shapes than asked for, or NaN or infinity in all rows of a shard;
+            the shard is not written.
+        SystemExit: with code 143, on SIGTERM, if the program has no handler of its own.
     """
+    backend = as_backend(backend)
     _require_planned_backend(plan, backend)
+    if fork:
+        folder = fork_folder(folder, plan)
+    require_memory(plan.shard(0), backend.d_model)
     with disk_errors_explained(folder, "make the folder"):
-        folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(folder):
+        if not (folder / PLAN).exists():
+            # Also if it is there: whoever made it may have been killed before it was synced.
+            make_folder(folder)
+    with run_lock(folder), stopping() as stop:
         with disk_errors_explained(folder, "check what is there"):
-            done = reconcile(folder, plan).valid
+            done = reconcile(folder, plan)
         rows, tokens = 0, 0
-        for number, indices in sorted(enumerate(plan.shards()), key=lambda shard: shard[0] not in done):
-            if number not in done:
-                _compute(plan, number, backend, folder)
+        for number, indices in sorted(enumerate(plan.shards()), key=lambda shard: not done.has(shard[0])):
+            if not done.has(number):
+                _compute(plan, number, backend, folder, stop)
             rows += len(indices)
             tokens += sum(len(plan.rows[index].prompt) for index in indices)
             if progress is not None:
                 progress(rows, tokens)
+            stop.check()
     return ActivationStore.open(folder)
 
 
@@ -98,10 +115,11 @@ def _sign(stream: TextIO) -> None:
     stream.flush()
 
 
-def _compute(plan: Plan, number: int, backend: Backend, folder: Path) -> None:
+def _compute(plan: Plan, number: int, backend: Backend, folder: Path, stop: Stop) -> None:
     shard = plan.shard(number)
     prompts = [plan.rows[index].prompt for index in plan.shards()[number]]
-    outputs = backend.run(prompts, layers=plan.layers, positions=plan.positions, options=plan.options)
+    with stop.at_once():
+        outputs = backend.run(prompts, layers=plan.layers, positions=plan.positions, options=plan.options)
     _require_width(shard, outputs, backend)
     with disk_errors_explained(folder, f"publish shard {number}"):
         append_record(folder, write_shard(folder, shard, outputs))

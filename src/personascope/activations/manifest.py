@@ -19,9 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from personascope.activations.layout import Identity
 from personascope.activations.plan import Plan
-from personascope.activations.publish import sweep_strays, write_once
-from personascope.activations.shard import Shard, ShardPlan, ShardRecord, shard_path
+from personascope.activations.publish import sweep_strays, write_once, write_whole
+from personascope.activations.shard import COMPACT, Shard, ShardRecord, shard_path
 from personascope.errors import FileFormatError, StoreError
 from personascope.files import canonical_json, fsync_folder, read_json, sha256_json
 
@@ -41,12 +42,16 @@ class PlanCard:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """What a folder held: valid shards by number; of these the adopted ones; what was thrown away and why."""
+    """What a folder held: valid shards by number (the compact file's is -1); the adopted ones; what was thrown away."""
 
     valid: dict[int, ShardRecord]
     adopted: tuple[int, ...]
     discarded: dict[int, str]
     strays: tuple[str, ...]
+
+    def has(self, number: int) -> bool:
+        """Whether the rows of shard `number` are there, in a file of their own or in the compact one."""
+        return number in self.valid or COMPACT in self.valid
 
 
 def append_record(folder: Path, record: ShardRecord) -> None:
@@ -58,15 +63,16 @@ def append_record(folder: Path, record: ShardRecord) -> None:
     body = dataclasses.asdict(record)
     line = canonical_json({**body, "crc": _checksum(body)}).encode("ascii") + b"\n"
     path = folder / MANIFEST
-    with path.open("a+b") as stream:
-        created = stream.seek(0, os.SEEK_END) == 0
-        if not created:
-            stream.seek(-1, os.SEEK_END)
-            # A torn last line must not swallow this one.
-            line = line if stream.read(1) == b"\n" else b"\n" + line
-        stream.write(line)
-        stream.flush()
-        os.fsync(stream.fileno())
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        created = size == 0
+        if not created and os.pread(descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line  # a torn last line must not swallow this one
+        write_whole(descriptor, line)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
     if created:
         fsync_folder(folder)
 
@@ -116,8 +122,21 @@ def claim_folder(folder: Path, plan: Plan) -> None:
         raise StoreError(
             f"{folder} holds another plan, {found.name!r}: {'; '.join(_differences(found.fields, plan.fields()))}.",
             "Rows computed under different conditions are never mixed in one store.",
-            "Use a new folder for the changed plan, or restore the old condition.",
+            "Fork (fork=True) or use a new folder for the changed plan, or restore the old condition.",
         )
+
+
+def fork_folder(folder: Path, plan: Plan) -> Path:
+    """Where a plan goes that may not mix with what is in `folder`: there if it is the same plan, else beside it.
+
+    The sibling's name holds the first 8 digits of the plan's key, so that running again continues the same fork.
+
+    Raises:
+        StoreError: the folder's `plan.json` is damaged.
+    """
+    if not (folder / PLAN).exists() or read_plan_card(folder).key == plan.key():
+        return folder
+    return folder.with_name(f"{folder.name}-fork-{plan.key()[:8]}")
 
 
 def reconcile(folder: Path, plan: Plan) -> Reconciliation:
@@ -134,7 +153,7 @@ def reconcile(folder: Path, plan: Plan) -> Reconciliation:
     acknowledged = read_records(folder)
     valid: dict[int, ShardRecord] = {}
     discarded: dict[int, str] = {}
-    for number in present_shards(folder):
+    for number in present_files(folder):
         _require_number(folder, number, plan)
         try:
             shard = Shard.open(shard_path(folder, number))
@@ -143,7 +162,7 @@ def reconcile(folder: Path, plan: Plan) -> Reconciliation:
             continue
         _require_same_plan(shard, plan)
         try:
-            valid[number] = _examine(shard, plan.shard(number), acknowledged.get(number))
+            valid[number] = _examine(shard, *_planned(plan, number), acknowledged.get(number))
         except StoreError as error:
             discarded[number] = str(error)
     strays = sweep_strays(folder)
@@ -165,6 +184,12 @@ def present_shards(folder: Path) -> list[int]:
     return [number for number in numbers if shard_path(folder, number).name in names]
 
 
+def present_files(folder: Path) -> list[int]:
+    """As `present_shards`, and the compact file's number if it is there."""
+    compact = [COMPACT] if os.path.lexists(shard_path(folder, COMPACT)) else []
+    return compact + present_shards(folder)
+
+
 def _require_number(folder: Path, number: int, plan: Plan) -> None:
     if number >= len(plan.shards()):
         raise StoreError(
@@ -184,16 +209,27 @@ def _require_same_plan(shard: Shard, plan: Plan) -> None:
         )
 
 
-def _examine(shard: Shard, expected: ShardPlan, acknowledged: ShardRecord | None) -> ShardRecord:
+def _planned(plan: Plan, number: int) -> tuple[Identity, np.ndarray]:
+    """What the file with this number must say it is, and the plan indices of its rows."""
+    if number != COMPACT:
+        shard = plan.shard(number)
+        return shard.identity, shard.row_index
+    every, first = len(plan.rows), plan.shard(0).identity
+    return first._replace(shard=COMPACT, rows=every), np.arange(every)
+
+
+def _examine(shard: Shard, planned: Identity, rows: np.ndarray, acknowledged: ShardRecord | None) -> ShardRecord:
     record = shard.record()
-    if record != acknowledged:
-        shard.verify()
-    found, same_rows = shard.layout.identity, np.array_equal(shard.read("row_index"), expected.row_index)
-    if found != expected.identity or not same_rows:
+    shard.verify()
+    found, same_rows = shard.layout.identity, np.array_equal(shard.read("row_index"), rows)
+    if found != planned or not same_rows:
         raise StoreError(
             f"{shard.path} is not the shard that is planned here.",
-            f"It holds {'the planned' if same_rows else 'other'} rows and says it is {found}; planned is "
-            f"{expected.identity}.",
+            f"It holds {'the planned' if same_rows else 'other'} rows and says it is {found}; planned is {planned}.",
+        )
+    if acknowledged not in (None, record):
+        raise StoreError(
+            f"{shard.path} is not the file that was acknowledged.", "The bytes around its numbers were changed."
         )
     return record
 
@@ -201,7 +237,7 @@ def _examine(shard: Shard, expected: ShardPlan, acknowledged: ShardRecord | None
 def _parse(line: bytes) -> ShardRecord | None:
     try:
         entry: dict[str, Any] = json.loads(line)
-        record = ShardRecord(entry["shard"], entry["rows"], entry["sha256"])
+        record = ShardRecord(entry["shard"], entry["rows"], entry["size"], entry["sha256"])
         body = dataclasses.asdict(record)
         # Compared as written, so that not a bit of the line can differ.
         whole = canonical_json({**body, "crc": _checksum(body)}).encode("ascii") == line

@@ -131,7 +131,7 @@ class Plan:
         shared = sum(_common_prefix(before, after) for before, after in pairwise(ordered))
         tokens = sum(len(ids) for ids in ordered)
         residuals = len(self.layers) * len(self.positions) * d_model * bytes_per_value
-        numbers = 4 * (self._n_options + 1) + 8 * (1 + len(self.positions))
+        numbers = 4 * (self._n_options + 1) + 8 * (1 + len(self.positions)) + 1
         cards = sum(len(canonical_json(_card(row)).encode("utf-8")) + 1 for row in self.rows) + len(self._shards)
         return PlanSummary(
             rows=len(self.rows),

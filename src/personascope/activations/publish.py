@@ -8,6 +8,7 @@ at most a temporary file, which the next run can tell from a living writer's.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -15,9 +16,11 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from personascope.activations.rename import CLAIM_PREFIX, claimant, rename_once
 from personascope.errors import StoreError
 from personascope.files import TEMPORARY_PREFIX, fsync_folder
 
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TEMPORARY = re.compile(
     re.escape(TEMPORARY_PREFIX) + r"(?P<host>[\w.]+)-(?P<boot>[0-9a-f]{8})-(?P<pid>[0-9]{1,9})-[0-9a-f]{8}\.[a-z0-9]+"
@@ -38,18 +41,16 @@ def temporary_path(folder: Path, suffix: str) -> Iterator[Path]:
 
 
 def link_once(temporary: Path, target: Path) -> bool:
-    """Sync `temporary` and give it the name `target` too, durably; False if that name was already taken.
+    """Sync `temporary` and give it the name `target`, durably; False if that name was already taken.
+
+    Without hard links the file is renamed instead, by a call that does not overwrite.
 
     Raises:
-        OSError: the disk is full or failing, or the file system has no hard links.
+        OSError: the disk is full or failing, or another writer has claimed the name and not used it.
     """
     with temporary.open("rb") as stream:
         os.fsync(stream.fileno())
-    won = True
-    try:
-        os.link(temporary, target)
-    except FileExistsError:
-        won = False
+        won = _link(temporary, target, stream.fileno())
     # Also for the loser: the winner may have been killed between its link and its sync.
     fsync_folder(target.parent)
     return won
@@ -58,9 +59,26 @@ def link_once(temporary: Path, target: Path) -> bool:
 def write_once(target: Path, payload: bytes) -> bool:
     """Make a small file appear whole at `target`; False, and nothing changed, if it was already there."""
     with temporary_path(target.parent, target.suffix) as temporary:
-        with temporary.open("xb") as stream:
-            stream.write(payload)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            write_whole(descriptor, payload)
+        finally:
+            os.close(descriptor)
         return link_once(temporary, target)
+
+
+def write_whole(descriptor: int, data: bytes) -> None:
+    """Write all of `data`, however little the system takes at a time."""
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those it lies in, so that they survive a power loss with what is put in them."""
+    missing = [path for path in folder.parents if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in (folder, *missing):
+        fsync_folder(path.parent)
 
 
 def sweep_strays(folder: Path) -> tuple[str, ...]:
@@ -71,7 +89,8 @@ def sweep_strays(folder: Path) -> tuple[str, ...]:
     """
     strays = []
     for path in sorted(folder.iterdir()):
-        match = _TEMPORARY.fullmatch(path.name)
+        writer = claimant(path) if path.name.startswith(CLAIM_PREFIX) else path.name
+        match = _TEMPORARY.fullmatch(writer)
         if match and _is_gone(match["host"], match["boot"], int(match["pid"])):
             path.unlink(missing_ok=True)
             strays.append(path.name)
@@ -83,7 +102,7 @@ def disk_errors_explained(folder: Path, doing: str) -> Iterator[None]:
     """Turn an operating system error into a StoreError that says what could not be done.
 
     Raises:
-        StoreError: no space, no permission, no hard links, a failing disk.
+        StoreError: no space, no permission, a failing disk.
     """
     try:
         yield
@@ -91,9 +110,30 @@ def disk_errors_explained(folder: Path, doing: str) -> Iterator[None]:
         raise StoreError(
             f"{folder}: could not {doing}.",
             str(error),
-            "Free space, mend the folder's permissions, or use a file system with hard links; then run again: "
-            "finished shards are kept.",
+            "Free space, mend the folder's permissions, or use another disk; then run again: finished shards are kept.",
         ) from error
+
+
+def _link(temporary: Path, target: Path, descriptor: int) -> bool:
+    try:
+        os.link(temporary, target)
+    except OSError as error:
+        # A network file system may repeat a call whose answer was lost, and report the failure of the second.
+        if os.fstat(descriptor).st_nlink == 2 and _is_same(descriptor, target):
+            return True
+        if isinstance(error, FileExistsError):
+            return False
+        if error.errno not in _NO_LINKS:
+            raise
+        return rename_once(temporary, target)
+    return True
+
+
+def _is_same(descriptor: int, target: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), target.lstat())
+    except OSError:
+        return False
 
 
 def _is_gone(host: str, boot: str, pid: int) -> bool:

@@ -86,7 +86,7 @@ def slots_of(batch: list[Segment], depth: int, device: torch.device) -> tuple[Te
 
 def _take(states: Tensor, rows: Tensor) -> Tensor:
     """Rows of a block; a block of one row is expanded, which copies nothing before the concatenation."""
-    return states.expand(len(rows), -1, -1, -1) if len(states) == 1 else states[rows]
+    return states.expand(len(rows), -1, -1, -1) if len(states) == 1 else states[rows.to(states.device)]
 
 
 def frozen_cache(past: Past | None, n_layers: int, *, keep: bool) -> Cache:

@@ -72,5 +72,6 @@ def add_all(hidden: Tensor, steering: Steering) -> Tensor:
     if steering:
         hidden = hidden.clone()
         for slots, tokens, offset in steering:
-            hidden[slots, tokens] += offset.to(hidden.dtype)
+            place = slots.to(hidden.device), tokens.to(hidden.device)
+            hidden[place] += offset.to(hidden.device, hidden.dtype)
     return hidden

@@ -73,10 +73,11 @@ class Reads:
         """Gather one layer's rows of one batch; called inside the layer's hook."""
         if not gather.n_pieces:
             return
-        rows = hidden[gather.slot, gather.token]
+        device = hidden.device  # of this layer: a large model may be spread over several
+        rows = hidden[gather.slot.to(device), gather.token.to(device)]
         if len(rows) > gather.n_pieces:
-            sums = torch.zeros((gather.n_pieces, rows.shape[1]), dtype=_sum_type(rows), device=rows.device)
-            rows = sums.index_add_(0, gather.piece, rows.to(sums.dtype))
+            sums = torch.zeros((gather.n_pieces, rows.shape[1]), dtype=_sum_type(rows), device=device)
+            rows = sums.index_add_(0, gather.piece.to(device), rows.to(sums.dtype))
         gather.pieces[layer] = rows
 
     def commit(self, gather: Gather) -> None:
@@ -84,7 +85,7 @@ class Reads:
         if not gather.pieces:
             return
         devices = {rows.device for rows in gather.pieces.values()}
-        if len(devices) > 1:  # a model spread over several
+        if len(devices) > 1:
             gather.pieces.update({layer: rows.cpu() for layer, rows in gather.pieces.items()})
         unread = torch.full_like(next(iter(gather.pieces.values())), torch.nan)  # its block did not run, or too late
         rows = torch.stack([gather.pieces.pop(layer, unread) for layer in self.layers])
