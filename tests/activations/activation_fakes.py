@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import struct
 import time
 
 import h5py
@@ -104,8 +105,15 @@ def snapshot(folder):
 
 def digest(data):
     """What the format says a block's digest is."""
-    parts = [data[start : start + 2**20] for start in range(0, len(data), 2**20)] or [b""]
-    return hashlib.sha256(b"".join(hashlib.sha256(part).digest() for part in parts)).digest()
+    parts = [data[start : start + 2**22] for start in range(0, len(data), 2**22)] or [b""]
+    return hashlib.sha256(b"".join(map(piece_sums_digest, parts))).digest()
+
+
+def piece_sums_digest(piece):
+    """SHA-256 of length, sums of rows and columns, in plain Python integers, and of the rest."""
+    rows = [struct.unpack("<512Q", piece[start : start + 4096]) for start in range(0, len(piece) - 4095, 4096)]
+    sums = [sum(row) % 2**64 for row in rows] + [sum(row[i] for row in rows) % 2**64 for i in range(512)]
+    return hashlib.sha256(struct.pack(f"<{1 + len(sums)}Q", len(piece), *sums) + piece[len(rows) * 4096 :]).digest()
 
 
 def block_values(file):
@@ -120,8 +128,8 @@ def block_values(file):
 def mend(file):
     """Make the digests true of what is in the file."""
     digests = np.frombuffer(b"".join(digest(values.tobytes()) for values in block_values(file)), np.uint8)
-    del file["sha256"]
-    file["sha256"] = digests.reshape(-1, 32)
+    del file["digests"]
+    file["digests"] = digests.reshape(-1, 32)
 
 
 def forge(path, edit):

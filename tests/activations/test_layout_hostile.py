@@ -146,8 +146,8 @@ def another_quarantine(path):
 
 def too_few_digests(path):
     with h5py.File(path, "r+", libver=("v110", "v110")) as file:
-        digests = file["sha256"][:-1]
-    replace(path, "sha256", data=digests)
+        digests = file["digests"][:-1]
+    replace(path, "digests", data=digests)
 
 
 def set_attribute(path, name, value):

@@ -68,7 +68,7 @@ def test_plain_h5py_reads_a_shard_without_this_package(tmp_path, plan, backend):
         assert np.array_equal(file["residuals"][:], outputs.residuals.permute(1, 2, 0, 3).numpy())
         assert (file.attrs["dtype"], file.attrs["layers"]) == (b"float32", b"[0,3,2]")
         assert file["quarantined"][:].tolist() == [0] * 5
-        assert file["sha256"][:].tobytes() == b"".join(digest(values.tobytes()) for values in block_values(file))
+        assert file["digests"][:].tobytes() == b"".join(digest(values.tobytes()) for values in block_values(file))
         assert file["row_index"][:].tolist() == list(plan.shards()[0])
         assert file.attrs["plan_key"].decode() == plan.key()
 
@@ -185,4 +185,4 @@ def test_a_block_of_many_pieces_is_written_and_read_in_threads_bit_for_bit(tmp_p
         assert np.array_equal(shard.residuals(0, 0), outputs.residuals[:, 0, 0].float().numpy())
         with h5py.File(shard_path(folder, 0)) as file:
             expected = digest(file["residuals"][...].tobytes()).hex()
-        assert shard.layout.blocks["residuals/000/0"].sha256 == expected
+        assert shard.layout.blocks["residuals/000/0"].digest == expected

@@ -5,8 +5,8 @@ terabytes. Here h5py is asked for descriptions only; payloads are read as plain 
 soft and external links, external storage, virtual datasets, filters, object, reference and variable-length types,
 unknown members and attributes, overlapping datasets, and any shape that reaches beyond the file.
 
-Every byte of the file is covered by a digest: those of the blocks are in the dataset `sha256`, and all that is no block
-(HDF5's own structures, attributes, and `sha256` itself) is the *frame*, whose digest the manifest acknowledges.
+Every byte of the file is covered by a digest: those of the blocks are in the dataset `digests`, and all that is no
+block (HDF5's own structures, attributes, and `digests` itself) is the *frame*, whose digest the manifest acknowledges.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from personascope.files import canonical_json
 
 SCHEMA = "personascope-shard-2"
 
-RESIDUALS, DIGESTS = "residuals", "sha256"
+RESIDUALS, DIGESTS = "residuals", "digests"
 VALUE_TYPES = {"float32": "<f4", "bfloat16": "<u2", "float16": "<u2"}
 # name -> (element type on disk, number of axes); that of the residuals depends on the values in them
 MEMBERS = {
@@ -57,7 +57,7 @@ class Block:
     shape: tuple[int, ...]
     disk_type: str
     value_type: str
-    sha256: str
+    digest: str
 
     @property
     def size(self) -> int:
@@ -105,7 +105,7 @@ def residual_name(layer: int, position: int) -> str:
 
 
 def block_names(layers: tuple[int, ...], positions: int) -> list[str]:
-    """Names of all blocks in the order of the rows of `sha256`."""
+    """Names of all blocks in the order of the rows of `digests`."""
     residuals = [residual_name(layer, position) for layer in layers for position in range(positions)]
     return residuals + [name for name in MEMBERS if name not in (RESIDUALS, DIGESTS)]
 

@@ -71,7 +71,8 @@ class HookEngine:
         tokenizer: its fast tokenizer.
         name: how the model is called in results.
         identity: facts that go into the fingerprint, such as revision and weight hash.
-        token_budget: padded tokens per forward pass; less once it ran out of memory.
+        token_budget: padded tokens per forward pass, less once it ran out of memory; by default 1024 on a CPU, whose
+            caches hold no more, and 8192 elsewhere.
         reuse_prefixes: compute shared prefixes once; switched off by itself where that could change numbers.
 
     Raises:
@@ -85,7 +86,7 @@ class HookEngine:
         *,
         name: str,
         identity: dict[str, str] | None = None,
-        token_budget: int = 2048,
+        token_budget: int | None = None,
         reuse_prefixes: bool = True,
     ) -> None:
         self.model, self.tokenizer, self.name = model.eval(), tokenizer, name
@@ -93,11 +94,11 @@ class HookEngine:
         self.n_layers = len(self.anatomy.layers)
         self.d_model = int(model.config.get_text_config().hidden_size)
         self.max_length = int(getattr(model.config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
-        self.token_budget = token_budget
+        self.token_budget = token_budget or (1024 if self.device.type == "cpu" else 8192)
         self.reuse_off = "" if reuse_prefixes else "switched off by the user"
         self.reuse_off = self.reuse_off or self.anatomy.reuse_refused
         self.resume_off = self.anatomy.reuse_refused
-        self.budget = Budget(name, token_budget)
+        self.budget = Budget(name, self.token_budget)
         self.work = Work()
         self._block_returns = 0  # length of the tuple that a block returns, 0 for a bare tensor
         self.interventions: list[Intervention] = []
