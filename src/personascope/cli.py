@@ -219,6 +219,7 @@ def doctor() -> None:
     import transformers
 
     from personascope.models.embedded import EMBEDDED, cache_folder, is_installed
+    from personascope.models.precision import default_dtype
 
     cache = cache_folder()
     existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
@@ -229,7 +230,7 @@ def doctor() -> None:
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads, {os.cpu_count()} cores",
         "transformers": transformers.__version__,
         "accelerator": torch.cuda.get_device_name() if torch.cuda.is_available() else "none (CPU)",
-        "bf16 on this CPU": "yes" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "no",
+        "bf16 on this CPU": "yes" if default_dtype(torch.device("cpu")) == torch.bfloat16 else "no",
         "embedded models": ", ".join(installed) or "none installed",
         "cache": f"{cache} ({'writable' if os.access(existing, os.W_OK) else 'NOT writable'}, {free:.0f} GB free)",
     }

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -21,6 +22,8 @@ PIECE = 1 << 22
 _THREADS = 4
 _ROW = 512
 _WORTH_THREADS = PIECE
+
+_OWN = threading.local()
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -45,6 +48,13 @@ def piece_digest(piece: bytes | bytearray | memoryview) -> bytes:
 def block_digest(digests: Iterable[bytes]) -> str:
     """Digest of a block from those of its pieces, in hex."""
     return hashlib.sha256(b"".join(digests)).hexdigest()
+
+
+def scratch(size: int) -> memoryview:
+    """`size` bytes to read into, the same for every call of a thread: fresh memory costs as much as filling it."""
+    if len(getattr(_OWN, "buffer", b"")) < size:
+        _OWN.buffer = bytearray(size)
+    return memoryview(_OWN.buffer)[:size]
 
 
 def side_by_side(do: Callable[[Item], Result], items: Sequence[Item], size: int) -> list[Result]:

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
-from personascope.activations.digest import block_digest, piece_digest, pieces
+from personascope.activations.digest import block_digest, piece_digest, pieces, scratch
 from personascope.activations.layout import (
     DIGESTS,
     MEMBERS,
@@ -131,7 +131,9 @@ def write_exactly(descriptor: int, data: memoryview, offset: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
-    if data and bytearray(os.pread(descriptor, len(data), offset)) != data:
+    back = scratch(len(data))
+    count = os.preadv(descriptor, [back], offset) if data else 0
+    if count != len(data) or not np.array_equal(np.frombuffer(back, np.uint8), np.frombuffer(data, np.uint8)):
         raise StoreError(
             f"The {len(data)} bytes written at {offset} do not read back.",
             "The disk, its driver or the memory is failing.",

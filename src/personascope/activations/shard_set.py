@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from personascope.activations.digest import side_by_side
+from personascope.activations.digest import scratch, side_by_side
 from personascope.activations.layout import RESIDUALS, residual_name
 from personascope.activations.shard import Shard
 from personascope.errors import StoreError
@@ -59,7 +59,10 @@ class ShardSet:
             if len(places) and np.array_equal(places, np.arange(places[0], places[0] + len(places))):
                 shard.residuals_into(layer, position, values[places[0] : places[0] + len(places)])
             else:
-                values[places] = shard.residuals(layer, position)
+                size = len(places) * values.shape[1]
+                rows = np.frombuffer(scratch(4 * size), np.float32).reshape(len(places), values.shape[1])
+                shard.residuals_into(layer, position, rows)
+                values[places] = rows
 
         side_by_side(fill, list(zip(self.shards, self.places, strict=True)), sum(block.size for block in blocks))
         return values

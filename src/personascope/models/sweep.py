@@ -45,9 +45,10 @@ def sweep(engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], 
     """
     _check(engine, cells)
     run = _Sweep(engine, prompts, cells, options)
-    roots = engine.plan(prompts, run.wheres, cut=True)
     with torch.inference_mode():
-        run.visit(roots, _Trail((), ()), run.steered, zero=True)
+        for number, wheres in enumerate(run.groups):
+            roots = engine.plan(prompts, sorted(wheres), cut=True)
+            run.visit(roots, _Trail((), ()), run.groups[wheres], zero=number == 0)
     return SweepOutputs(run.option_logprobs, run.other_logmass)
 
 
@@ -84,14 +85,20 @@ class _Trail:
 
 
 class _Sweep:
-    """State of one sweep: the output arrays, and how each batch of segments is worked off."""
+    """State of one sweep: the output arrays, and how each batch of segments is worked off.
+
+    Cells that steer at the same positions run together, each such group from its own first steered token on.
+    """
 
     def __init__(self, engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], options: Options) -> None:
         self.engine, self.prompts, self.cells, self.options = engine, prompts, cells, options
         self.unsteered = [index for index, cell in enumerate(cells) if not cell]
-        self.steered = sorted((i for i, cell in enumerate(cells) if cell), key=lambda i: lowest_layer(cells[i]))
         self.layers = {intervention.layer for cell in cells for intervention in cell}
-        self.wheres = sorted({intervention.where for cell in cells for intervention in cell})
+        steered = sorted((i for i, cell in enumerate(cells) if cell), key=lambda i: lowest_layer(cells[i]))
+        self.groups: dict[frozenset[str], list[int]] = {} if steered else {frozenset(): []}
+        for index in steered:
+            wheres = frozenset(intervention.where for intervention in cells[index])
+            self.groups.setdefault(wheres, []).append(index)
         self.option_logprobs = torch.full((len(prompts), len(cells), len(options.labels)), torch.nan)
         self.other_logmass = torch.full((len(prompts), len(cells)), torch.nan)
 
@@ -106,10 +113,10 @@ class _Sweep:
         """
         each_batch = self.engine.budget.each_batch
         copies = len(cells) if trail.is_steered else 1
-        leaves = [segment for segment in segments if segment.is_leaf]
-        short = [leaf for leaf in leaves if not trail.is_steered and len(leaf.tokens) <= MOST_TOKENS_BESIDE]
-        long = [leaf for leaf in leaves if leaf not in short]
-        room = BESIDE_TOKENS // max((len(leaf.tokens) for leaf in short), default=1)
+        beside = 0 if trail.is_steered else MOST_TOKENS_BESIDE
+        short = [segment for segment in segments if segment.is_leaf and len(segment.tokens) <= beside]
+        long = [segment for segment in segments if segment.is_leaf and len(segment.tokens) > beside]
+        room = BESIDE_TOKENS // max((len(segment.tokens) for segment in short), default=1)
         for _ in each_batch(
             short, lambda b: self._leaves(b, trail, cells, zero, room), beside=min(room, len(cells) or 1)
         ):
@@ -117,20 +124,21 @@ class _Sweep:
         for _ in each_batch(long, lambda b: self._leaves(b, trail, cells, zero, 0), copies=copies or 1):
             pass
         inner = [segment for segment in segments if not segment.is_leaf]
-        unsteered = [segment for segment in inner if not self._is_steered(segment)]
+        wheres = {intervention.where for index in cells for intervention in self.cells[index]}
+        unsteered = [segment for segment in inner if not self._is_steered(segment, wheres)]
         for batch, stage in each_batch(unsteered, lambda b: self._baseline(b, trail, keep=True)):
             self.visit(children_of(batch), trail.then(stage, None), cells, zero=zero)
-        steered = [segment for segment in inner if self._is_steered(segment)]
+        steered = [segment for segment in inner if self._is_steered(segment, wheres)]
         for batch, stage in each_batch(steered, lambda b: self._baseline(b, trail, keep=True), copies=copies):
             first = zero
             for share, block in self._climbs(stage, trail, cells, keep=True):
                 self.visit(children_of(batch), trail.then(stage, block), share, zero=first)
                 first = False
 
-    def _is_steered(self, segment: Segment) -> bool:
-        """Whether some cell changes this segment: it reaches to or behind the first steered token of its prompts."""
+    def _is_steered(self, segment: Segment, wheres: set[str]) -> bool:
+        """Whether steering changes this segment: it reaches to or behind the first steered token of its prompts."""
         prompt = self.prompts[segment.rows[0]]
-        return any(resolve(prompt, where).start < segment.stop for where in self.wheres)
+        return any(resolve(prompt, where).start < segment.stop for where in wheres)
 
     def _baseline(self, batch: list[Segment], trail: _Trail, *, keep: bool) -> Stage:
         """Unsteered pass over a batch; keeps the outputs of the swept layers, and keys and values when `keep`."""
