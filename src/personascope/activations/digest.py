@@ -52,9 +52,10 @@ def block_digest(digests: Iterable[bytes]) -> str:
 
 def scratch(size: int) -> memoryview:
     """`size` bytes to read into, the same for every call of a thread: fresh memory costs as much as filling it."""
-    if len(getattr(_OWN, "buffer", b"")) < size:
-        _OWN.buffer = bytearray(size)
-    return memoryview(_OWN.buffer)[:size]
+    buffer: bytearray | None = getattr(_OWN, "buffer", None)
+    if buffer is None or len(buffer) < size:
+        buffer = _OWN.buffer = bytearray(size)
+    return memoryview(buffer)[:size]
 
 
 def side_by_side(do: Callable[[Item], Result], items: Sequence[Item], size: int) -> list[Result]:
