@@ -139,7 +139,7 @@ def check(
 
 
 def _check_one(name: str, dtype: str) -> None:
-    from personascope.models.check import self_check
+    from personascope.models.check import answer_format, self_check
     from personascope.models.load import load_model
 
     engine = load_model(name, dtype=dtype)
@@ -152,6 +152,9 @@ def _check_one(name: str, dtype: str) -> None:
     console.print("prefix reuse: " + (f"off ({engine.reuse_off})" if engine.reuse_off else "on"))
     has_template = "yes" if engine.tokenizer.chat_template else "no (a study needs one: recipe key model.chat_template)"
     console.print(f"chat template: {has_template}")
+    if engine.tokenizer.chat_template:
+        for sentence in answer_format(engine):
+            console.print(sentence, markup=False, highlight=False)
     if engine.dtype.itemsize < 4:
         _judge(engine, load_model(name, dtype="float32"))
 

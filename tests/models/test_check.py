@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import warnings
 
@@ -23,7 +24,7 @@ from tiny_models import (
 from torch import nn
 
 from personascope.errors import ModelError
-from personascope.models.check import LIMITS, CheckLine, self_check
+from personascope.models.check import LIMITS, CheckLine, answer_format, self_check
 from personascope.models.frozen_cache import FrozenLayer
 from personascope.models.intervention import Intervention
 from personascope.models.sweep import sweep
@@ -194,6 +195,18 @@ def test_a_faulty_resume_refuses_sweeps_with_a_warning_and_leaves_runs_alone(fau
         sweep(engine, prompts, [()], OPTIONS)
     found = engine.run(prompts[:3], options=OPTIONS).option_logprobs
     assert apart(found, naive_run(engine.model, prompts[:3], ("answer",))[1]) < LOGPROB
+
+
+@pytest.mark.model
+def test_the_answer_format_is_told_for_each_template_and_faults_are_named(smollm2):
+    assert answer_format(smollm2) == [
+        "likert-5-ascending: beginning of sequence not doubled; each of 1, 2, 3, 4, 5 is one token",
+        "choice-ab: beginning of sequence not doubled; each of A, B is one token",
+    ]
+    broken = copy.copy(smollm2)
+    broken.tokenizer = copy.deepcopy(smollm2.tokenizer)
+    broken.tokenizer.chat_template = "{{ bos_token }}{{ bos_token }}" + smollm2.tokenizer.chat_template
+    assert all("two beginning-of-sequence tokens" in line for line in answer_format(broken))
 
 
 def test_the_check_leaves_no_hooks_of_its_own():

@@ -10,17 +10,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from string import Formatter
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from personascope.errors import ModelError
+from personascope.errors import ModelError, PersonascopeError
 from personascope.models.engine import HookEngine
 from personascope.models.intervention import Intervention
 from personascope.models.sweep import sweep
-from personascope.prompts.labels import Options
+from personascope.prompts.labels import Options, resolve_options
 from personascope.prompts.prompt import Prompt
+from personascope.prompts.render import render
+from personascope.prompts.templates import CHOICE, likert_template
 
 LIMITS = {torch.float32: 2e-5, torch.float64: 1e-10, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 """Largest difference relative to the largest absolute value of the layer. Wrong hooks differ by 1e-1 and more."""
@@ -85,6 +88,25 @@ def self_check(engine: HookEngine) -> list[CheckLine]:
         difference, engine.resume_off = _try(lambda: _resume_difference(engine, prompts), limit)
         lines.append(CheckLine("resuming from a layer equals a whole pass", difference, limit))
         _warn(engine, "sweeps that resume from a layer", engine.resume_off, "sweeps are refused")
+    return lines
+
+
+def answer_format(engine: HookEngine) -> list[str]:
+    """Whether the built-in templates work with the tokenizer: one line each, of what holds or of what is wrong.
+
+    Rendering and label resolution enforce the same whenever a study asks; this says so beforehand.
+    """
+    tokenizer, lines = engine.tokenizer, []
+    for template in (likert_template("ascending"), CHOICE):
+        slots = {name: "Maps are fun." for _, name, _, _ in Formatter().parse(template.user) if name}
+        try:
+            prompt = render(tokenizer, template, slots)
+            resolve_options(tokenizer, prompt.text.splitlines()[-1], template.labels)
+        except PersonascopeError as error:
+            lines.append(f"{template.name}: {error.symptom}")
+            continue
+        labels = ", ".join(template.labels)
+        lines.append(f"{template.name}: beginning of sequence not doubled; each of {labels} is one token")
     return lines
 
 
