@@ -8,6 +8,7 @@ from tiny_models import LOGPROB, OPTIONS, POSITIONS, RESIDUAL, apart, blocks_of,
 
 from personascope.errors import ModelError
 from personascope.models.intervention import Intervention
+from personascope.models.memory import is_out_of_memory
 from personascope.models.sweep import sweep
 
 CELLS = [
@@ -95,3 +96,11 @@ def test_other_errors_are_passed_on_at_once(prompts):
         engine.run(prompts, options=OPTIONS)
     assert calls == [1]
     assert engine.budget.tokens == engine.budget.asked
+
+
+def test_a_real_allocation_that_fails_on_the_cpu_is_recognised():
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(1 << 55, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)
+    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert not is_out_of_memory(ValueError("out of memory"))
