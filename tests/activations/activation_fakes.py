@@ -105,7 +105,7 @@ def snapshot(folder):
 
 def digest(data):
     """What the format says a block's digest is."""
-    parts = [data[start : start + 2**22] for start in range(0, len(data), 2**22)] or [b""]
+    parts = [data[start : start + 2**21] for start in range(0, len(data), 2**21)] or [b""]
     return hashlib.sha256(b"".join(map(piece_sums_digest, parts))).digest()
 
 

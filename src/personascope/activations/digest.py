@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-PIECE = 1 << 22
+PIECE = 1 << 21
 _THREADS = 4
 _ROW = 512
 _WORTH_THREADS = PIECE

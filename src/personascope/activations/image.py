@@ -34,6 +34,7 @@ from personascope.files import canonical_json
 # HDF5 1.10 is the oldest format whose metadata carry checksums of their own.
 _FORMAT = ("v110", "v110")
 _PAGE = 4096
+_READ_BACK = 1 << 20
 _END_OF_FILE = slice(28, 36)  # in the superblock of that format
 
 
@@ -103,6 +104,7 @@ def write_block(descriptor: int, block: Block, values: np.ndarray) -> str:
         piece = _bytes(values, start, end)
         write_exactly(descriptor, piece, block.offset + start)
         digests.append(piece_digest(piece))
+        del piece  # before the next one is copied
     return block_digest(digests)
 
 
@@ -131,14 +133,16 @@ def write_exactly(descriptor: int, data: memoryview, offset: int) -> None:
     done = 0
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], offset + done)
-    back = scratch(len(data))
-    count = os.preadv(descriptor, [back], offset) if data else 0
-    if count != len(data) or not np.array_equal(np.frombuffer(back, np.uint8), np.frombuffer(data, np.uint8)):
-        raise StoreError(
-            f"The {len(data)} bytes written at {offset} do not read back.",
-            "The disk, its driver or the memory is failing.",
-            "Use another disk; nothing of this shard was published.",
-        )
+    for start in range(0, len(data), _READ_BACK):
+        part = data[start : start + _READ_BACK]
+        back = scratch(len(part))
+        count = os.preadv(descriptor, [back], offset + start)
+        if count != len(part) or not np.array_equal(np.frombuffer(back, np.uint8), np.frombuffer(part, np.uint8)):
+            raise StoreError(
+                f"The {len(part)} bytes written at {offset + start} do not read back.",
+                "The disk, its driver or the memory is failing.",
+                "Use another disk; nothing of this shard was published.",
+            )
 
 
 def _bytes(values: np.ndarray, start: int, end: int) -> memoryview:
