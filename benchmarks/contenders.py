@@ -189,6 +189,17 @@ def tuned_sweep(
     return found
 
 
+def libraries(engine: HookEngine) -> dict[str, Lens | NNsight]:
+    """The interpretability libraries on the engine's weights; a line is printed for each that is not installed."""
+    found: dict[str, Lens | NNsight] = {}
+    for name, library in {"transformer_lens": Lens, "nnsight": NNsight}.items():
+        try:
+            found[name] = library(engine)
+        except ImportError:
+            print(f"{name}: not installed")
+    return found
+
+
 def steered_tokens(batch: Batch, prompts: Sequence[Prompt], where: str) -> Tensor:
     """1 where a token is steered, shape (batch, token)."""
     steered = torch.zeros(batch.ids.shape)

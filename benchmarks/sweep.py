@@ -37,7 +37,6 @@ from benchmarks.records import (
     show_so_far,
 )
 from benchmarks.workloads import items, pairs
-from personascope.models.embedded import embedded_folder
 from personascope.models.engine import HookEngine
 from personascope.models.intervention import Intervention
 from personascope.models.load import load_model
@@ -69,20 +68,16 @@ class Peer:
 
 def in_process(engine: HookEngine) -> dict[str, Peer]:
     """Loops on the engine's own weights."""
-    found = {"tuned hook loop": partial(contenders.tuned_sweep, engine)}
-    for name, library in {"transformer_lens": contenders.Lens, "nnsight": contenders.NNsight}.items():
-        try:
-            found[name] = library(engine).sweep
-        except ImportError:
-            print(f"{name}: not installed")
-    return {name: Peer(loop, loop) for name, loop in found.items()}
+    loops: dict[str, Callable[..., Tensor]] = {"tuned hook loop": partial(contenders.tuned_sweep, engine)}
+    loops |= {name: library.sweep for name, library in contenders.libraries(engine).items()}
+    return {name: Peer(loop, loop) for name, loop in loops.items()}
 
 
 def in_processes(folder: Path | None, stack: contextlib.ExitStack) -> dict[str, Peer]:
     """Peers that need environments of their own."""
     found = {}
-    for name, start in available_peers(folder).items():
-        process: PeerProcess = stack.enter_context(start(embedded_folder("smollm2"), threads=torch.get_num_threads()))
+    for name, process in available_peers(folder).items():
+        stack.enter_context(process)
 
         def both(
             prompts: Sequence[Prompt],

@@ -2,32 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
 from personascope import cli
-
-
-def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str]:
-    """(exit code, output, errors) of one command, with wide consoles so that lines are not folded."""
-    monkeypatch.setattr(sys, "argv", ["personascope", *words])
-    for console in (cli.console, cli.errors):
-        monkeypatch.setattr(console, "_width", 200)
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Call commands as `shell("items", "check", ...)`."""
-    return lambda *words: call(monkeypatch, capsys, *words)
 
 
 def test_the_built_in_bank_passes_its_check(shell) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from time import perf_counter
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.capture import difference
 from benchmarks.peers.process import PeerProcess, available_peers
 from benchmarks.workloads import items
-from personascope.models.embedded import embedded_folder
 from personascope.models.engine import HookEngine
 from personascope.models.intervention import Intervention
 from personascope.models.load import load_model
@@ -29,11 +30,6 @@ LIMIT = 1e-5
 LAYERS = (10, 20)
 COEFFICIENTS = (-4.0, 4.0)
 WHERES = ("all", "from:item", "answer")
-
-
-def capture_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
-    """Largest difference of (row, layer, d_model), relative to the layer's largest absolute value."""
-    return float((np.abs(ours - theirs) / np.abs(ours).max(axis=(0, 2), keepdims=True)).max())
 
 
 def sweep_difference(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -51,10 +47,10 @@ def check(peer: PeerProcess, engine: HookEngine, rows: list[Prompt]) -> list[tup
     ids = [row.ids for row in rows]
     layers = range(peer.about.layers)
     started = perf_counter()
-    ours = engine.run(rows, layers=layers).residuals[:, :, 0].numpy()
+    ours = engine.run(rows, layers=layers).residuals[:, :, 0]
     our_seconds = perf_counter() - started
     seconds, theirs = peer.capture(ids, layers)
-    found = [("capture", capture_difference(ours, theirs), our_seconds, seconds)]
+    found = [("capture", difference(torch.from_numpy(theirs), ours), our_seconds, seconds)]
     template = likert_template("ascending")
     options = resolve_options(engine.tokenizer, template.answer_prefix, template.labels)
     generator = np.random.default_rng(0)
@@ -71,8 +67,8 @@ def check(peer: PeerProcess, engine: HookEngine, rows: list[Prompt]) -> list[tup
         seconds, cell_row = peer.sweep(
             ids, vectors, COEFFICIENTS, options.token_ids, first_steered=first_steered(rows, where)
         )
-        difference = sweep_difference(answers, cell_row.transpose(1, 0, 2))
-        found.append((f"sweep, {where}", difference, our_seconds, seconds))
+        apart = sweep_difference(answers, cell_row.transpose(1, 0, 2))
+        found.append((f"sweep, {where}", apart, our_seconds, seconds))
     return found
 
 
@@ -88,18 +84,16 @@ def main() -> int:
     rows = items(engine.tokenizer, 1, options.rows)
     table = Table("peer", "call", "difference", "equal", "ours s", "theirs s", "note", title=f"{len(rows)} prompts")
     equal = True
-    for name, start in available_peers(options.peers).items():
+    for name, process in available_peers(options.peers).items():
         if options.names and name not in options.names:
             continue
-        with start(embedded_folder("smollm2"), threads=options.threads) as peer:
+        with process as peer:
             label = f"{name} {peer.about.versions[name]}"
-            for call, difference, ours, theirs in check(peer, engine, rows):
-                ok = difference <= LIMIT
+            for call, apart, ours, theirs in check(peer, engine, rows):
+                ok = apart <= LIMIT
                 equal &= ok
                 note = peer.about.note if call == "capture" else ""
-                table.add_row(
-                    label, call, f"{difference:.1e}", "yes" if ok else "NO", f"{ours:.2f}", f"{theirs:.2f}", note
-                )
+                table.add_row(label, call, f"{apart:.1e}", "yes" if ok else "NO", f"{ours:.2f}", f"{theirs:.2f}", note)
     Console(width=160).print(table)
     return 0 if equal else 1
 

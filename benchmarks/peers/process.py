@@ -1,8 +1,7 @@
 """Call a peer that runs in a process of its own, in its own environment.
 
-    folder = embedded_folder("smollm2")
-    for name, start in available_peers(options.peers).items():
-        with start(folder, threads=2) as peer:
+    for name, process in available_peers(options.peers).items():
+        with process as peer:
             seconds, theirs = peer.capture([prompt.ids for prompt in prompts], layers)
 
 The seconds are taken inside the worker around the library's call, so starting, loading and moving arrays do not count.
@@ -16,19 +15,20 @@ import os
 import queue
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
 from typing import IO, Any
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from benchmarks.peers.environments import ENVIRONMENTS, PeerError, python_of
+from personascope.models.embedded import embedded_folder
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -245,22 +245,18 @@ def _lists(rows: Sequence[Sequence[int]]) -> list[list[int]]:
     return [[int(token) for token in row] for row in rows]
 
 
-def available_peers(folder: Path | None) -> dict[str, Callable[..., PeerProcess]]:
-    """Ways to start the peers whose environments are in `folder`; a line is printed for each that has none.
+def available_peers(folder: Path | None) -> dict[str, PeerProcess]:
+    """The peers whose environments are in `folder`, for SmolLM2, not yet started; a line is printed for the others.
 
     Args:
         folder: where `python -m benchmarks.peers.environments --folder FOLDER` made them; None for no peers at all.
-
-    Returns:
-        By name: a function of (model_folder, threads=2, timeout=600.0) that gives the peer's `PeerProcess`.
     """
-    if folder is None:
-        return {}
-    found: dict[str, Callable[..., PeerProcess]] = {}
-    for name, environment in ENVIRONMENTS.items():
+    found: dict[str, PeerProcess] = {}
+    for name, environment in ENVIRONMENTS.items() if folder is not None else ():
         python = python_of(folder, name)
         if python is None:
             Console(soft_wrap=True).print(f"{name}: no environment (python -m benchmarks.peers.environments)")
         else:
-            found[name] = partial(PeerProcess, python, HERE / environment.worker, name=name)
+            model, threads = embedded_folder("smollm2"), torch.get_num_threads()
+            found[name] = PeerProcess(python, HERE / environment.worker, model, threads, name=name)
     return found

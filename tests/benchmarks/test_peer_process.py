@@ -109,7 +109,7 @@ def test_peers_are_those_whose_environment_was_made_from_these_pins(tmp_path, ca
         (tmp_path / name / RECORD).write_text(json.dumps({"requirements": [TORCH, *pins]}))
     found = available_peers(tmp_path)
     assert list(found) == ["saklas"]
-    assert found["saklas"](Path("model")).python == tmp_path / "saklas" / "bin" / "python"
+    assert found["saklas"].python == tmp_path / "saklas" / "bin" / "python"
     printed = capsys.readouterr().out
     for name in set(ENVIRONMENTS) - {"saklas"}:
         assert f"{name}: no environment (python -m benchmarks.peers.environments)" in printed

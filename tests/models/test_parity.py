@@ -11,7 +11,6 @@ import torch
 from other_libraries import tiny_bridge, tiny_nnsight
 from torch import nn
 
-from personascope import cli
 from personascope.errors import ModelError
 from personascope.models import parity as parity_module
 from personascope.models import transformer_lens as lens_module
@@ -152,35 +151,22 @@ def test_nan_is_a_failure():
 # ---------------------------------------------------------------- command line
 
 
-def call(monkeypatch, capsys, *words):
-    monkeypatch.setattr(sys, "argv", ["personascope", "models", "check", *words])
-    for console in (cli.console, cli.errors):
-        monkeypatch.setattr(console, "_width", 200)
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as stop:
-        code = int(stop.code or 0)
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
-
-
-def test_the_matrix_is_printed_and_its_failures_are_the_exit_code(monkeypatch, capsys):
+def test_the_matrix_is_printed_and_its_failures_are_the_exit_code(monkeypatch, shell):
     good = [ParityLine("llama", backend, 1e-7) for backend in BACKENDS]
     refused = [ParityLine("odd", backend, None, "refused: [two] streams") for backend in BACKENDS]
     monkeypatch.setattr(parity_module, "parity", lambda: [*good, *refused])
-    code, out, _ = call(monkeypatch, capsys, "--all")
+    code, out, _ = shell("models", "check", "--all")
     assert code == 0
     assert out.count("1.0e-07") == out.count("refused: [two] streams") == len(BACKENDS)
     monkeypatch.setattr(parity_module, "parity", lambda: [*good[:-1], ParityLine("llama", BACKENDS[-1], 1.0)])
-    code, out, err = call(monkeypatch, capsys, "--all")
+    code, out, err = shell("models", "check", "--all")
     assert code == 1
     assert out.count("FAILED") == 1
     assert "Traceback" not in out + err
 
 
 @pytest.mark.parametrize("words", [(), ("smollm2", "--all")])
-def test_a_name_or_all_has_to_be_given_and_not_both(monkeypatch, capsys, words):
-    code, _, err = call(monkeypatch, capsys, *words)
+def test_a_name_or_all_has_to_be_given_and_not_both(shell, words):
+    code, _, err = shell("models", "check", *words)
     assert code == 2
     assert "either the name of a model or --all" in err

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from personascope.files import sha256_json
 from personascope.models import tree
 from personascope.models.anatomy import dissect
 from personascope.models.answers import Answers
 from personascope.models.backend import Outputs
 from personascope.models.batching import Budget
 from personascope.models.frozen_cache import Block, block_of, frozen_cache, past_of
+from personascope.models.hashes import computing_facts
 from personascope.models.intervention import Intervention, add_all, steering_of
 from personascope.models.passes import (
     BlockCall,
@@ -118,21 +118,13 @@ class HookEngine:
 
     def fingerprint(self) -> dict[str, str]:
         """Everything about this backend that can change a number."""
-        attention = getattr(self.model.config, "_attn_implementation", None)
-        steered = [[i.layer, i.where, i.offset.tolist()] for i in self.interventions]
         return {
             **self._identity,
-            "model": self.name,
+            **computing_facts(self.name, self.model, self.interventions),
             "backend": "hooks",
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "device": self.device.type,
-            "attention": str(attention),
             "batching": f"{self.token_budget} tokens, {tree.MIN_SHARED_LENGTH} shared, {tree.MIN_SAVED_TOKENS} saved, "
             f"past / {tree.PAST_TOKENS_PER_NEW}",
             "prefix_reuse": f"off: {self.reuse_off}" if self.reuse_off else "on",
-            "steered": sha256_json(steered) if steered else "no",
-            "threads": str(torch.get_num_threads()),
-            "torch": torch.__version__,
         }
 
     def run(

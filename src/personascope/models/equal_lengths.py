@@ -18,10 +18,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from personascope.errors import ModelError
-from personascope.files import sha256_json
 from personascope.models.answers import option_logprobs
 from personascope.models.backend import Outputs
-from personascope.models.hashes import RememberedHash, tokenizer_hashes
+from personascope.models.hashes import RememberedHash, computing_facts, tokenizer_hashes
 from personascope.models.intervention import Intervention
 from personascope.models.requests import (
     require_distinct_layers,
@@ -142,20 +141,13 @@ class EqualLengthBackend(ABC):
         """Everything about this backend that can change a number."""
         if self._tokenizer_hashes is None:
             self._tokenizer_hashes = tokenizer_hashes(self.tokenizer)
-        steered = [[i.layer, i.where, i.offset.tolist()] for i in self.interventions]
         return {
             "weights": self._weights(),
             **self._tokenizer_hashes,
             "transformers": transformers.__version__,
             **self._facts(),
-            "model": self.name,
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "device": self.device.type,
-            "attention": str(getattr(self.module.config, "_attn_implementation", None)),
+            **computing_facts(self.name, self.module, self.interventions),
             "token_budget": str(self.token_budget),
-            "steered": sha256_json(steered) if steered else "no",
-            "threads": str(torch.get_num_threads()),
-            "torch": torch.__version__,
         }
 
     def _weights(self) -> str:

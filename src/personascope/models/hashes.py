@@ -1,13 +1,15 @@
-"""What tells one set of weights, or one tokenizer, from another: SHA-256 over contents, never over file names."""
+"""What tells one backend from another: SHA-256 over weights and tokenizer, never file names; type, device."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from personascope.files import sha256_json, sha256_text
+from personascope.models.intervention import Intervention
 
 
 def weights_hash(model: Any) -> str:
@@ -26,6 +28,21 @@ def tokenizer_hashes(tokenizer: Any) -> dict[str, str]:
     return {
         "tokenizer": sha256_json(sorted(tokenizer.get_vocab().items())),
         "chat_template": sha256_text(getattr(tokenizer, "chat_template", None) or ""),
+    }
+
+
+def computing_facts(name: str, module: Any, interventions: Sequence[Intervention]) -> dict[str, str]:
+    """Fingerprint entries of a torch module at work: its type, where it runs, how it is steered."""
+    weights: torch.Tensor = next(module.parameters())
+    steered = [[i.layer, i.where, i.offset.tolist()] for i in interventions]
+    return {
+        "model": name,
+        "dtype": str(weights.dtype).removeprefix("torch."),
+        "device": weights.device.type,
+        "attention": str(getattr(module.config, "_attn_implementation", None)),
+        "steered": sha256_json(steered) if steered else "no",
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
     }
 
 

@@ -31,8 +31,8 @@ def load_model(
 
     Args:
         name: an embedded alias ("smollm2", "gemma3-270m"), a local folder, a .gguf file, or a hub name.
-        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device multiplies it natively, which is
-            about twice as fast and moves results in the third digit (`judge_precision`), else float32.
+        dtype: "float32", "bfloat16", "float16", or "auto": bfloat16 where the device multiplies it natively, else
+            float32; `judge_precision` says what that moves.
         device: torch device.
         revision: hub revision.
         chat_template: Jinja file that replaces the tokenizer's own chat template.
