@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 import pytest
-from activation_fakes import piece_sums_digest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,10 +18,11 @@ def some_bytes(size):
     return bytearray(DRAW.bytes(size))
 
 
-@pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 3 * 4096 + 8, 100_001])
-def test_it_is_the_hash_of_length_and_of_row_and_column_sums(size):
-    piece = some_bytes(size)
-    assert piece_digest(piece) == piece_digest(memoryview(piece)) == piece_sums_digest(bytes(piece))
+def test_it_is_the_published_hash_whatever_holds_the_bytes():
+    # XXH3_128bits of the empty input with seed 0, from the reference implementation's sanity vectors
+    assert piece_digest(b"").hex() == "99aa06d3014798d86001c324468d497f"
+    piece = some_bytes(100_001)
+    assert piece_digest(piece) == piece_digest(memoryview(piece)) == piece_digest(bytes(piece))
 
 
 @settings(max_examples=200)
@@ -70,7 +70,7 @@ def test_swapped_words_pages_and_pieces_are_found():
 
 
 def test_a_cut_or_longer_piece_is_found():
-    piece = bytearray(3 * 4096)  # zeros, which add nothing to any sum
+    piece = bytearray(3 * 4096)
     digests = {piece_digest(bytearray(size)) for size in range(0, len(piece) + 2, 8)}
     assert len(digests) == len(range(0, len(piece) + 2, 8))
 

@@ -1,10 +1,8 @@
 """Digests of blocks that are taken at the speed of memory, so that every reading can be checked.
 
-A piece of a block is seen as rows of 512 words of 64 bits. Its digest is the SHA-256 of the sums of all rows and of all
-columns, modulo 2^64. Whatever changes within one page of 4096 bytes changes the sum of each column in which it changes
-anything, so one damaged word, sector or page is always found; damage over several pages escapes only where the changes
-cancel along every row and every column. It is a check against accidents: who can write a store can mend its digests.
-Pieces are hashed side by side; the sums and the system's reads and writes let other threads run meanwhile.
+A block is hashed piece by piece with XXH3 (128 bits), and the pieces' hashes together with SHA-256. It is a check
+against accidents: who can write a store can mend its digests. Pieces are hashed side by side; the hash and the system's
+reads and writes let other threads run meanwhile.
 """
 
 from __future__ import annotations
@@ -16,11 +14,10 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import numpy as np
+import xxhash
 
 PIECE = 1 << 21
 _THREADS = 4
-_ROW = 512
 _WORTH_THREADS = PIECE
 
 _OWN = threading.local()
@@ -35,14 +32,8 @@ def pieces(size: int) -> list[tuple[int, int]]:
 
 
 def piece_digest(piece: bytes | bytearray | memoryview) -> bytes:
-    """SHA-256 of a piece's length, row sums and column sums, and of the bytes that fill no row."""
-    whole = len(piece) - len(piece) % (8 * _ROW)
-    words = np.frombuffer(piece, dtype="<u8", count=whole // 8).reshape(-1, _ROW)
-    digest = hashlib.sha256(len(piece).to_bytes(8, "little"))
-    digest.update(words.sum(axis=1, dtype="<u8").tobytes())
-    digest.update(words.sum(axis=0, dtype="<u8").tobytes())
-    digest.update(memoryview(piece)[whole:])
-    return digest.digest()
+    """XXH3-128 of a piece, 16 bytes; the piece's length is part of it."""
+    return xxhash.xxh3_128_digest(piece)
 
 
 def block_digest(digests: Iterable[bytes]) -> str:

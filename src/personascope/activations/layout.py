@@ -26,7 +26,7 @@ import h5py
 from personascope.errors import StoreError
 from personascope.files import canonical_json
 
-SCHEMA = "personascope-shard-2"
+SCHEMA = "personascope-shard-3"
 
 RESIDUALS, DIGESTS = "residuals", "digests"
 VALUE_TYPES = {"float32": "<f4", "bfloat16": "<u2", "float16": "<u2"}
