@@ -24,7 +24,7 @@ def items(tokenizer: Any, n_personas: int, n_items: int) -> list[Prompt]:
     prompts = []
     for name in PERSONAS[:n_personas]:
         phrasing = personas[name].phrasings[0]
-        for item in load_items().items[:n_items]:
+        for item in load_items().form("200").items[:n_items]:
             slots = {"framing": phrasing.framing, "item": item.text}
             if tokenizer.chat_template:
                 prompts.append(render(tokenizer, template, slots, system=phrasing.system))

@@ -12,7 +12,7 @@ from personascope import cli
 def test_the_built_in_bank_passes_its_check(shell) -> None:
     code, out, _ = shell("items", "check")
     assert code == 0
-    assert "200 items, 25 facets, 0 warnings." in out
+    assert "1000 items, 25 facets, 0 warnings." in out
 
 
 def test_a_one_keyed_facet_is_warned_about_by_name(shell, tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from personascope.errors import DataError, FileFormatError
-from personascope.instruments.facets import DOMAIN_OF, FACETS
-from personascope.instruments.items import ItemBank, load_items
+from personascope.instruments.facets import DOMAIN_OF, DOMAINS, FACETS
+from personascope.instruments.items import Item, ItemBank, load_items
 
 BOUNDED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 IPIP = Path(__file__).parents[2].parent / "shared" / "data" / "ipip_hexaco_240_items.csv"
@@ -63,14 +63,43 @@ def refused(folder, suffix, content):
     return caught.value.symptom.removeprefix(str(path))
 
 
-def test_the_built_in_bank_has_four_items_of_each_key_in_25_facets():
-    bank = load_items()
-    assert len(bank.items) == 200
+@pytest.mark.parametrize(("form", "per_key"), [("full", 20), ("200", 4)])
+def test_the_built_in_bank_has_equally_many_items_of_each_key_in_25_facets(form, per_key):
+    bank = load_items().form(form)
     assert bank.facets == FACETS
     counts = Counter((item.facet, item.key) for item in bank.items)
-    assert counts == {(facet, key): 4 for facet in FACETS for key in (1, -1)}
+    assert counts == {(facet, key): per_key for facet in FACETS for key in (1, -1)}
     assert bank.warnings() == []
     assert {item.source for item in bank.items} == {"personascope"}
+
+
+def test_the_form_of_60_has_ten_items_a_domain_five_of_each_key_and_no_altruism():
+    bank = load_items().form("60")
+    counts = Counter((item.domain, item.key) for item in bank.items)
+    assert counts == {(domain, key): 5 for domain in DOMAINS for key in (1, -1)}
+    assert {Counter(item.facet for item in bank.items)[facet] for facet in bank.facets} == {2, 3}
+    assert set(bank.facets) == set(FACETS) - {"altruism"}
+    assert {item.applicability for item in bank.items} == {"applicable"}
+    assert set(bank.items) < set(load_items().form("200").items) < set(load_items().items)
+
+
+def test_an_unknown_form_and_a_bank_without_forms_are_refused(tmp_path):
+    with pytest.raises(DataError, match="Did you mean '200'"):
+        load_items().form("20")
+    bank = load_items(write(tmp_path, ".csv", "id,facet,key,text\na,patience,1,I wait.\n"))
+    assert bank.form("full") == bank
+    with pytest.raises(DataError, match="names the form"):
+        bank.form("60")
+
+
+def test_every_built_in_item_has_a_verdict_and_the_keys_of_a_facet_vary_alike():
+    bank = load_items().frame()
+    verdicts = bank.select("situation", "intensity", "applicability", "desirability", "form")
+    assert verdicts.null_count().row(0) == (0,) * 5
+    assert set(bank["applicability"]) == {"applicable", "as-if"}
+    spread = bank.group_by("facet", "key").agg(pl.col("situation").n_unique(), pl.col("intensity").n_unique())
+    assert spread["situation"].min() >= 4
+    assert set(spread["intensity"]) == {3}
 
 
 def test_items_carry_the_domain_of_their_facet_and_altruism_has_none():
@@ -81,9 +110,9 @@ def test_items_carry_the_domain_of_their_facet_and_altruism_has_none():
 
 def test_the_frame_has_a_row_per_item():
     frame = load_items().frame()
-    assert frame.columns == ["id", "facet", "domain", "key", "text", "source"]
-    assert frame.height == 200 and frame["key"].sum() == 0
-    assert frame["domain"].null_count() == 8
+    assert frame.columns == list(Item.model_fields)
+    assert frame.height == 1000 and frame["key"].sum() == 0
+    assert frame["domain"].null_count() == 40
     assert ItemBank((), "empty").frame().columns == frame.columns
 
 

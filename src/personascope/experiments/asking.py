@@ -41,7 +41,10 @@ def load_material(recipe: Recipe) -> Material:
     Raises:
         FileFormatError, DataError: as the loaders of `instruments`.
     """
-    bank = load_items(recipe.hexaco.items).subset(recipe.hexaco.facets, recipe.hexaco.per_key)
+    bank = load_items(recipe.hexaco.items)
+    if recipe.hexaco.form is not None:
+        bank = bank.form(recipe.hexaco.form)
+    bank = bank.subset(recipe.hexaco.facets, recipe.hexaco.per_key)
     pool = load_tasks(recipe.preferences.tasks)
     if recipe.preferences.per_topic is not None:
         pool = pool.subset(recipe.preferences.per_topic)

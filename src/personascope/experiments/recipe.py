@@ -31,9 +31,10 @@ class ModelPart(Part):
 
 
 class HexacoPart(Part):
-    """Which items are asked under which personas; `items` a file, or null for the built-in bank."""
+    """Which items are asked under which personas; `items` a file, or null for the built-in bank (`form`: a short one)."""
 
     items: Path | None = None
+    form: Literal["60", "200", "full"] | None = None
     facets: tuple[str, ...] | None = None
     per_key: Annotated[int, Field(ge=1)] | None = None
     personas: tuple[str, ...] = ("self", "meta", "helpful", "placebo", "evil")

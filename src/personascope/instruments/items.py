@@ -19,6 +19,9 @@ from personascope.instruments.records import load_records, require_unique
 
 BUILT_IN = Path(__file__).parent / "data" / "hexaco_items.csv"
 
+FORMS = ("60", "200", "full")
+"""Forms of the built-in bank, each within the next: 10 items per domain, 4 per facet and key, 20 per facet and key."""
+
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
@@ -34,7 +37,12 @@ def _key(value: object) -> object:
 
 
 class Item(BaseModel):
-    """One statement. `key` +1: agreeing shows the facet; -1: agreeing shows its opposite."""
+    """One statement. `key` +1: agreeing shows the facet; -1: agreeing shows its opposite.
+
+    An audit's verdict, where there is one: `applicability` to a respondent without a body or a life outside its
+    conversations, `desirability` of agreeing in [-1, 1], `cluster` of near duplicates. `form`: the shortest form of the
+    bank that contains the item. `situation` and `intensity` say where the item lies among those of its facet.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -44,6 +52,12 @@ class Item(BaseModel):
     text: Text
     domain: str | None = None
     source: str = "user"
+    situation: str | None = None
+    intensity: str | None = None
+    applicability: Literal["applicable", "as-if", "not"] | None = None
+    desirability: Annotated[float, Field(ge=-1, le=1)] | None = None
+    cluster: str | None = None
+    form: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,28 @@ class ItemBank:
                 kept.append(item)
         return ItemBank(tuple(kept), self.name)
 
+    def form(self, name: str) -> ItemBank:
+        """The short form "60" or "200", or the "full" bank, which is all of it.
+
+        Raises:
+            DataError: an unknown form, or a bank whose items name none.
+        """
+        if name not in FORMS:
+            raise DataError(
+                f"Unknown form {name!r}.{nearest(name, FORMS)}", f"Forms are {', '.join(FORMS)}.", "Correct the name."
+            )
+        if name == "full":
+            return self
+        inside = FORMS[: FORMS.index(name) + 1]
+        kept = tuple(item for item in self.items if item.form in inside)
+        if not kept:
+            raise DataError(
+                f"The bank {self.name!r} has no form of {name} items.",
+                "None of its items names the form that it belongs to (`form`).",
+                "Use the full bank, or shorten it by `per_key`.",
+            )
+        return ItemBank(kept, self.name)
+
     def warnings(self) -> list[str]:
         """What a user should know before scoring: facets with one key only, or with unequal keys, by name."""
         counts = Counter((item.facet, item.key) for item in self.items)
@@ -101,14 +137,13 @@ class ItemBank:
         return sha256_json([item.model_dump() for item in self.items])
 
     def frame(self) -> pl.DataFrame:
-        """Columns id, facet, domain, key, text, source."""
-        schema = {"id": pl.String, "facet": pl.String, "domain": pl.String, "key": pl.Int64, "text": pl.String}
-        rows = [item.model_dump() for item in self.items]
-        return pl.DataFrame(rows, schema=schema | {"source": pl.String})
+        """One row per item, one column per field of `Item`."""
+        schema = dict.fromkeys(Item.model_fields, pl.String) | {"key": pl.Int64, "desirability": pl.Float64}
+        return pl.DataFrame([item.model_dump() for item in self.items], schema=schema)
 
 
 def load_items(path: Path | None = None) -> ItemBank:
-    """Load the built-in HEXACO bank (200 items, 25 facets, 4 items per key) or a file in the same format.
+    """Load the built-in HEXACO bank (1,000 items, 25 facets, 20 items per key) or a file in the same format.
 
     Args:
         path: .csv, .jsonl, .json or .yaml with the fields id, facet, key and text; `domain` is filled in for HEXACO

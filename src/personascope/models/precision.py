@@ -72,7 +72,7 @@ def judging_prompts(tokenizer: Any) -> tuple[list[Prompt], Options]:
     """Forty items of the built-in bank, asked on a scale of five; as plain text where there is no chat template."""
     template = likert_template("ascending")
     framing = load_personas()["self"].phrasings[0].framing
-    texts = [item.text for item in load_items().items[::5]]
+    texts = [item.text for item in load_items().form("200").items[::5]]
     if tokenizer.chat_template:
         prompts = [render(tokenizer, template, {"framing": framing, "item": text}) for text in texts]
     else:
