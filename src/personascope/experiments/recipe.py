@@ -31,7 +31,7 @@ class ModelPart(Part):
 
 
 class HexacoPart(Part):
-    """Which items are asked under which personas; `items` a file, or null for the built-in bank (`form`: a short one)."""
+    """Which items are asked under which personas; `items` a file or null for the built-in bank, `form` a short one."""
 
     items: Path | None = None
     form: Literal["60", "200", "full"] | None = None
