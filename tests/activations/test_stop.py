@@ -31,6 +31,14 @@ SCRIPT = """
 """
 
 
+@pytest.fixture(autouse=True)
+def _ctrl_c_is_heard():
+    """A shell's background job, and so a test run inside one, starts with SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
 def test_a_stopped_process_exits_as_asked_and_can_be_resumed(tmp_path, number, code):
     command = [sys.executable, "-c", textwrap.dedent(SCRIPT), str(tmp_path / "store"), "0.4"]
