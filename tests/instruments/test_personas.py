@@ -40,10 +40,20 @@ def test_every_persona_renders_with_its_words_in_place(smollm2, name):
 
 def test_the_four_conditions_are_equally_long_phrasing_by_phrasing(smollm2):
     personas = load_personas()
-    for number in (0, 1):
+    for number in range(5):
         texts = [personas[name].phrasings[number].framing for name in CONDITIONS]
         lengths = [len(smollm2.tokenizer(text)["input_ids"]) for text in texts]
         assert max(lengths) - min(lengths) <= 3, dict(zip(CONDITIONS, lengths, strict=True))
+
+
+def test_conditions_and_the_two_main_characters_have_five_wordings_that_all_differ():
+    personas = load_personas()
+    for name in [*CONDITIONS, "assistant", "evil"]:
+        assert len(personas[name].phrasings) == len({(p.system, p.framing) for p in personas[name].phrasings}) == 5, (
+            name
+        )
+    framings = [phrasing.framing for name in CONDITIONS for phrasing in personas[name].phrasings]
+    assert len(set(framings)) == 20
 
 
 def test_the_placebo_addresses_nobody():

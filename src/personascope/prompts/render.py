@@ -15,7 +15,9 @@ from personascope.prompts.templates import Template
 _STAND_IN = "WordsOfTheUserTurn"
 
 
-def render(tokenizer: Any, template: Template, slots: Mapping[str, str], *, system: str = "") -> Prompt:
+def render(
+    tokenizer: Any, template: Template, slots: Mapping[str, str], *, system: str = "", thinking: bool | None = None
+) -> Prompt:
     """Fill the slots, apply the chat template, tokenise once.
 
     Args:
@@ -23,6 +25,8 @@ def render(tokenizer: Any, template: Template, slots: Mapping[str, str], *, syst
         template: what surrounds the slots.
         slots: text for every slot of the template; each becomes a span of the same name.
         system: system message of the persona; empty leaves the model's own default.
+        thinking: whether the model is to think before it answers, for chat templates with the switch
+            `enable_thinking`; None leaves the template's own default alone.
 
     Returns:
         Prompt whose spans are the slots that have text, plus "eot" when a special token ends the user turn.
@@ -30,11 +34,19 @@ def render(tokenizer: Any, template: Template, slots: Mapping[str, str], *, syst
     Raises:
         TemplateError: no chat template or one that fails, a slot without text or an unknown slot, a chat template
             that alters the user turn, a special token in the text of a slot or of the persona, a tokenizer without
-            offsets, or two beginning-of-sequence tokens.
+            offsets, two beginning-of-sequence tokens, `thinking` asked of a chat template without the switch or with
+            one that does not do what was asked, or thinking asked together with a prefilled answer.
         SpanError: a slot's text is not found in the tokens.
     """
     user, places = _fill(template, slots)
-    chat, start = _chat(tokenizer, user, system)
+    if thinking and template.answer_prefix:
+        raise TemplateError(
+            f"Template {template.name!r} prefills the answer with {template.answer_prefix!r}, which leaves no room to "
+            "think.",
+            "Thoughts come before the answer.",
+            "Use template.without_prefix() and read the sampled text, or thinking=False.",
+        )
+    chat, start = _chat(tokenizer, user, system, thinking)
     text = chat + template.answer_prefix
     if start < 0 or not text.startswith(user, start):
         raise TemplateError(
@@ -88,11 +100,12 @@ def _fill(template: Template, slots: Mapping[str, str]) -> tuple[str, dict[str, 
     return user.strip(), {name: (a - lead, b - lead) for name, (a, b) in places.items()}
 
 
-def _chat(tokenizer: Any, user: str, system: str) -> tuple[str, int]:
+def _chat(tokenizer: Any, user: str, system: str, thinking: bool | None) -> tuple[str, int]:
     """The chat as text and the place in it where the user's words begin, -1 when they are not found.
 
     A stand-in shows the place: the words themselves may occur elsewhere too (an item "assistant").
     """
+    switch = {} if thinking is None else {"enable_thinking": thinking}
     if not getattr(tokenizer, "chat_template", None):
         raise TemplateError(
             f"The tokenizer of {getattr(tokenizer, 'name_or_path', 'this model')!r} has no chat template.",
@@ -103,15 +116,43 @@ def _chat(tokenizer: Any, user: str, system: str) -> tuple[str, int]:
     if system and not _shows_system(tokenizer, system):
         lead, turns = f"{system}\n\n", []
     try:
-        text = _apply(tokenizer, [*turns, {"role": "user", "content": lead + user}])
-        marked = _apply(tokenizer, [*turns, {"role": "user", "content": lead + _STAND_IN}])
+        turns.append({"role": "user", "content": lead + user})
+        text = _apply(tokenizer, turns, **switch)
+        marked = _apply(tokenizer, [*turns[:-1], {"role": "user", "content": lead + _STAND_IN}], **switch)
+        other = text if thinking is None else _apply(tokenizer, turns, enable_thinking=not thinking)
     except jinja2.TemplateError as error:
         raise TemplateError(
             "The chat template fails on a conversation of one user turn.",
             f"{type(error).__name__}: {error}",
             "Give another chat template (recipe: model.chat_template, a Jinja file).",
         ) from error
-    return text, marked.rfind(_STAND_IN)
+    start = marked.rfind(_STAND_IN)
+    if thinking is not None and start >= 0:
+        _require_switched(tokenizer, thinking, text, other, start + len(user))
+    return text, start
+
+
+def _require_switched(tokenizer: Any, thinking: bool, text: str, other: str, after: int) -> None:
+    """Hold that the switch exists and that what follows the user's words shows what was asked of it.
+
+    A template without the switch ignores it, so both renderings are the same. Turned off, no thought may be left open;
+    turned on, no thought may be closed already.
+    """
+    if text == other:
+        raise TemplateError(
+            f"The chat template of {getattr(tokenizer, 'name_or_path', 'this model')!r} cannot switch thinking "
+            f"{'on' if thinking else 'off'}.",
+            "It renders the same text with enable_thinking on and off.",
+            "Leave `thinking` out (None), or use a model or chat template with the switch.",
+        )
+    tail = text[after:]
+    opened, closed = tail.rfind("<think>"), tail.rfind("</think>")
+    if (closed > opened) if thinking else (opened > closed):
+        raise TemplateError(
+            f"Thinking was switched {'on' if thinking else 'off'}, but the prompt ends with {tail[-60:]!r}.",
+            "The chat template's switch enable_thinking does something else than its name says.",
+            "Leave `thinking` out (None), or give another chat template.",
+        )
 
 
 def _shows_system(tokenizer: Any, system: str) -> bool:
@@ -123,8 +164,8 @@ def _shows_system(tokenizer: Any, system: str) -> bool:
         return False
 
 
-def _apply(tokenizer: Any, messages: list[dict[str, str]]) -> str:
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+def _apply(tokenizer: Any, messages: list[dict[str, str]], **switch: bool) -> str:
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **switch))
 
 
 def _tokenise(tokenizer: Any, text: str) -> tuple[list[int], list[tuple[int, int]]]:

@@ -6,7 +6,13 @@ the assistant's turn: it decides whether the labels are the next token at all.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from personascope.errors import TemplateError, nearest
+from personascope.files import sha256_json
+from personascope.prompts.scales import agreement_anchors, require_anchors, scale_labels
 
 
 @dataclass(frozen=True)
@@ -25,25 +31,166 @@ class Template:
     answer_prefix: str = ""
     labels: tuple[str, ...] = ()
 
+    def without_prefix(self) -> Template:
+        """The same question with nothing prefilled, for models that think or write before they rate."""
+        return replace(self, name=f"{self.name}-open", answer_prefix="")
 
-AGREEMENT = ("strongly disagree", "disagree", "neither agree nor disagree", "agree", "strongly agree")
-ORDERS = ("ascending", "descending")
 
+@dataclass(frozen=True)
+class Wording:
+    """How a rating is asked for.
 
-def likert_template(order: str, anchors: tuple[str, ...] = AGREEMENT) -> Template:
-    """Agreement with one statement on labels 1..K.
-
-    Under "ascending" label 1 means the first anchor; under "descending" label 1 means the last one, so a respondent
-    who prefers a label or a place in the list cancels out in the mean of both orders.
+    Args:
+        heading: the line above the scale.
+        request: the instruction; "<label>" in it becomes "number" or "letter".
+        lead: what stands right before the item.
     """
-    shown = anchors if order == "ascending" else anchors[::-1]
-    scale = "\n".join(f"{label} = {anchor}" for label, anchor in enumerate(shown, start=1))
+
+    heading: str
+    request: str
+    lead: str = "Statement:"
+
+
+AGREEMENT = agreement_anchors(5)
+ORDERS = ("ascending", "descending")
+CONTENT_FREE = "[statement]"
+"""An item that says nothing: what is answered to it is the prior on the labels."""
+
+WORDINGS = {
+    "plain": Wording("Scale:", "Reply with one <label>."),
+    "extent": Wording(
+        "Possible answers:",
+        "To what extent does the statement below apply? Give the <label> of one answer and nothing else.",
+    ),
+    "rate": Wording(
+        "Rating scale:", "Rate the next sentence on this scale. Write a single <label>, without a comment.", "Sentence:"
+    ),
+    "form": Wording("Options:", "Complete the form by writing the <label> of the option that fits best."),
+    "pick": Wording(
+        "Choose among these:",
+        "Read the statement, pick the choice that comes closest, and return only the <label> in front of it.",
+    ),
+}
+"""Instructions that ask for the same, so that what hangs on one wording shows."""
+
+RATING, REASONING = "Rating:", "Reasoning:"
+WISH = "Why I would want to answer so:"
+"""Headings of a reasoned answer, in the order RATING, WISH (meta only), REASONING; `parse_reasoned` reads them."""
+
+_FORMATS = {
+    "self": (
+        f"{RATING} <one <label>>",
+        f"{REASONING} <why this rating holds>",
+    ),
+    "meta": (
+        f"{RATING} <one <label>>",
+        f"{WISH} <why you would want this to be your answer>",
+        f"{REASONING} <the reasoning that you would want your future self to give for it>",
+    ),
+}
+
+
+def likert_template(
+    order: str,
+    anchors: Sequence[str] = AGREEMENT,
+    *,
+    labels: str = "digits",
+    wording: str = "plain",
+    tokenizer: Any | None = None,
+) -> Template:
+    """Agreement with one statement on K labels.
+
+    Under "ascending" the first label means the first anchor; under "descending" it means the last one, so a respondent
+    who prefers a label or a place in the list cancels out in the mean of both orders.
+
+    Args:
+        order: one of `ORDERS`.
+        anchors: 2 to 11, from full disagreement to full agreement: `agreement_anchors(K)`, or your own.
+        labels: "digits" or "letters".
+        wording: one of `WORDINGS`.
+        tokenizer: of the model that will be asked; the labels are proved on it (`scale_labels`).
+
+    Raises:
+        TemplateError: an unknown order or wording, or anchors that cannot be told apart.
+        LabelError: labels that are not one token each, or ten and more numbers without a tokenizer to tell.
+    """
+    shown, texts, prefix = _scale(order, anchors, labels, wording, tokenizer)
+    asked = WORDINGS[wording]
+    request = asked.request.replace("<label>", _unit(labels))
     return Template(
-        name=f"likert-{len(anchors)}-{order}",
-        user="{framing}\n\nScale:\n" + scale + "\n\nReply with one number.\n\nStatement: {item}",
-        answer_prefix="Rating: ",
-        labels=tuple(str(label) for label in range(1, len(anchors) + 1)),
+        name=_name("likert", order, anchors, labels, wording),
+        user=f"{{framing}}\n\n{asked.heading}\n{shown}\n\n{request}\n\n{asked.lead} {{item}}",
+        answer_prefix=prefix,
+        labels=texts,
     )
+
+
+def reasoned_template(
+    condition: str,
+    order: str,
+    anchors: Sequence[str] = AGREEMENT,
+    *,
+    labels: str = "digits",
+    tokenizer: Any | None = None,
+) -> Template:
+    """A rating and then its reasoning, under headings that `measures.parsing.parse_reasoned` reads back.
+
+    The rating comes first, so its label probabilities are read at the same prompt. Small models tend to go on with a
+    second form, which the stop string "Rating:" of `generate` ends.
+
+    Args:
+        condition: "self" asks for a rating and its reasoning; "meta" for a rating, why the model would want to answer
+            so, and the reasoning that it would want its future self to give.
+        order: one of `ORDERS`.
+        anchors: as for `likert_template`.
+        labels: "digits" or "letters".
+        tokenizer: as for `likert_template`.
+
+    Raises:
+        TemplateError: an unknown condition or order, or anchors that cannot be told apart.
+        LabelError: as for `likert_template`.
+    """
+    _require_known("condition", condition, _FORMATS)
+    shown, texts, prefix = _scale(order, anchors, labels, "plain", tokenizer)
+    lines = "\n".join(_FORMATS[condition]).replace("<label>", _unit(labels))
+    return Template(
+        name=_name(f"reasoned-{condition}", order, anchors, labels, "plain"),
+        user=f"{{framing}}\n\nScale:\n{shown}\n\nReply in this form, each part in one line:\n{lines}"
+        "\n\nStatement: {item}",
+        answer_prefix=prefix,
+        labels=texts,
+    )
+
+
+def _scale(
+    order: str, anchors: Sequence[str], labels: str, wording: str, tokenizer: Any | None
+) -> tuple[str, tuple[str, ...], str]:
+    """(the scale as shown, with braces doubled; the labels; the answer prefix)."""
+    _require_known("anchor order", order, ORDERS)
+    _require_known("wording", wording, WORDINGS)
+    require_anchors(anchors)
+    texts, prefix = scale_labels(len(anchors), labels, tokenizer)
+    shown = tuple(anchors) if order == "ascending" else tuple(anchors)[::-1]
+    lines = (f"{label} = {anchor}" for label, anchor in zip(texts, shown, strict=True))
+    return "\n".join(lines).replace("{", "{{").replace("}", "}}"), texts, prefix
+
+
+def _name(kind: str, order: str, anchors: Sequence[str], labels: str, wording: str) -> str:
+    """Names differ whenever the text does: anchors other than the built-in ones are told apart by a hash."""
+    own = () if tuple(anchors) == agreement_anchors(len(anchors)) else (sha256_json(list(anchors))[:8],)
+    variant = (*own, *([labels] if labels != "digits" else []), *([wording] if wording != "plain" else []))
+    return "-".join([kind, str(len(anchors)), order, *variant])
+
+
+def _unit(labels: str) -> str:
+    return "number" if labels == "digits" else "letter"
+
+
+def _require_known(what: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise TemplateError(
+            f"Unknown {what} {name!r}.{nearest(name, known)}", f"Known: {', '.join(known)}.", "Correct the name."
+        )
 
 
 CHOICE = Template(

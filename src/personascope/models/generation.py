@@ -1,0 +1,268 @@
+"""Sampled text: the Hugging Face library decodes, this file batches, seeds, steers, stops and says what was used.
+
+Every answer has random numbers of its own, seeded by its prompt, so it does not depend on which other answers share its
+batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Int
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+from personascope.errors import ModelError
+from personascope.models.backend import Backend
+from personascope.models.batching import Budget
+from personascope.models.decoding import Draws, Stops, decode, goes_on, steered
+from personascope.models.engine import HookEngine
+from personascope.models.requests import require_interventions, require_lengths
+from personascope.models.tree import Segment
+from personascope.prompts.prompt import Prompt
+
+TOKENS_PER_BATCH = 8
+"""By default a batch holds this many times the engine's token budget: one token a step leaves a small batch idle."""
+
+
+@dataclass(frozen=True)
+class Generations:
+    """What a model wrote, in the order of the prompts.
+
+    Args:
+        texts: (row, sample), without the end of the turn and without the stop string.
+        finish: "stop" (end of turn or a stop string) or "length" (cut off), (row, sample).
+        n_tokens: tokens written, without the end of the turn, shape (row, sample).
+        settings: everything that decided what was written, and in `ignored` the model's own generation settings that
+            were not applied.
+    """
+
+    texts: tuple[tuple[str, ...], ...]
+    finish: tuple[tuple[str, ...], ...]
+    n_tokens: Int[np.ndarray, "row sample"]
+    settings: dict[str, Any]
+
+    def frame(self) -> pl.DataFrame:
+        """One row per answer: row, sample, text, finish, n_tokens."""
+        rows, samples = np.indices(self.n_tokens.shape)
+        return pl.DataFrame(
+            {
+                "row": rows.ravel(),
+                "sample": samples.ravel(),
+                "text": [text for row in self.texts for text in row],
+                "finish": [finish for row in self.finish for finish in row],
+                "n_tokens": self.n_tokens.ravel(),
+            },
+            schema={"row": pl.Int64, "sample": pl.Int64, "text": pl.String, "finish": pl.String, "n_tokens": pl.Int64},
+        )
+
+
+def generate(
+    engine: Backend,
+    prompts: Sequence[Prompt],
+    *,
+    max_new_tokens: int,
+    temperature: float | int,
+    n: int = 1,
+    seed: int,
+    stop: Sequence[str] | None = None,
+    batch_tokens: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Generations:
+    """Let the model write `n` answers to every prompt.
+
+    Greedy at temperature 0; else drawn from the whole vocabulary: the model's own defaults (top-k, top-p, repetition
+    penalty ...) are set aside and listed in `settings`. The same seed, prompt and sample number give the same answer in
+    any batch, as far as rounding lets them. An answer ends at an end-of-sequence token of the model or its tokenizer,
+    at the token that ends the user's turn ("eot"), at a stop string, or after `max_new_tokens`.
+
+    What steers the engine steers this too, at the named tokens of the prompt; at "all" and "from:SPAN", which have no
+    end of their own, also at every token of the answer.
+
+    Args:
+        engine: a loaded model (`HookEngine`).
+        prompts: rendered prompts; an answer goes on where its prompt ends.
+        max_new_tokens: most tokens of an answer.
+        temperature: divides the logits; 0 takes the likeliest token.
+        n: answers to each prompt; 1 at temperature 0, where all would be the same.
+        seed: of the draws.
+        stop: strings that end an answer; they are cut off.
+        batch_tokens: padded tokens of a batch, answers included; by default 8 times the engine's budget.
+        progress: called with (answers written, answers in all) after every batch.
+
+    Raises:
+        ModelError: a backend of another library, settings out of range, or a prompt that leaves no room for its answer.
+        SpanError: a steered position is not in a prompt.
+    """
+    stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
+    engine = _require_settings(engine, max_new_tokens, temperature, n, stops, batch_tokens)
+    require_lengths(engine, prompts, engine.max_length - max_new_tokens)
+    require_interventions(engine, engine.interventions)
+    ends = _ends(engine, prompts)
+    own = engine.model.generation_config
+    config = GenerationConfig(  # type: ignore[no-untyped-call]
+        max_new_tokens=max_new_tokens,
+        do_sample=False,  # the draw is made in Draws
+        eos_token_id=list(ends) or None,
+        pad_token_id=_padding(engine, ends),
+        bos_token_id=getattr(own, "bos_token_id", None),
+        use_cache=True,
+    )
+    answers: dict[tuple[int, int], tuple[str, str, int]] = {}
+    jobs = [
+        Segment((*prompt.ids, *[0] * max_new_tokens), 0, (row,), None, slot=sample)  # room for the answer
+        for row, prompt in enumerate(prompts)
+        for sample in range(n)
+    ]
+    keys = _keys(prompts, n, seed)
+
+    def write(batch: list[Segment]) -> list[list[int]]:
+        rows = [job.rows[0] for job in batch]
+        draws = Draws([keys[job.rows[0], job.slot] for job in batch], temperature, engine.device)
+        return _write(engine, [prompts[row] for row in rows], config, draws, stops)
+
+    budget = Budget(engine.name, batch_tokens or TOKENS_PER_BATCH * engine.token_budget)
+    with _set_aside(engine.model, config):
+        for batch, written in budget.each_batch(jobs, write):
+            for job, tokens in zip(batch, written, strict=True):
+                answers[job.rows[0], job.slot] = _finished(engine.tokenizer, tokens, ends, stops)
+            if progress:
+                progress(len(answers), len(jobs))
+    table = [[answers[row, sample] for sample in range(n)] for row in range(len(prompts))]
+    return Generations(
+        texts=tuple(tuple(text for text, _, _ in row) for row in table),
+        finish=tuple(tuple(finish for _, finish, _ in row) for row in table),
+        n_tokens=np.array([[count for _, _, count in row] for row in table], dtype=np.int64).reshape(len(prompts), n),
+        settings={
+            "decoding": "greedy" if temperature == 0 else "drawn from the whole vocabulary (Gumbel-max)",
+            "temperature": temperature,
+            "seed": seed,
+            "n": n,
+            "max_new_tokens": max_new_tokens,
+            "end_tokens": list(ends),
+            "stop": list(stops),
+            "steered": [[i.layer, i.where, goes_on(i.where)] for i in engine.interventions],
+            "ignored": _ignored(own),
+        },
+    )
+
+
+def _require_settings(
+    engine: Backend,
+    max_new_tokens: int,
+    temperature: float | int,
+    n: int,
+    stops: Sequence[str],
+    batch_tokens: int | None,
+) -> HookEngine:
+    if not isinstance(engine, HookEngine):
+        raise ModelError(
+            f"Text is written by models loaded with load_model; this is a {type(engine).__name__}.",
+            "Adapters of other libraries read prompts but do not decode.",
+            "Load the model with load_model(name), or make a HookEngine(model, tokenizer, name=...).",
+        )
+    wrong = {
+        f"max_new_tokens is {max_new_tokens}; it must be at least 1": max_new_tokens < 1,
+        f"temperature is {temperature}; it must be 0 or more, and finite": not 0 <= temperature < math.inf,
+        f"n is {n}; it must be at least 1": n < 1,
+        f"{n} answers at temperature 0 would be the same answer {n} times": n > 1 and temperature == 0,
+        "a stop string is empty": "" in stops,
+        f"batch_tokens is {batch_tokens}; it must be at least 1": batch_tokens is not None and batch_tokens < 1,
+    }
+    for symptom, holds in wrong.items():
+        if holds:
+            raise ModelError(f"Cannot generate: {symptom}.", "", "Correct the setting.")
+    return engine
+
+
+def _write(
+    engine: HookEngine, prompts: Sequence[Prompt], config: GenerationConfig, draws: Draws, stops: Sequence[str]
+) -> list[list[int]]:
+    """Tokens written to one batch of left-padded prompts, whatever follows their end included."""
+    width = max(map(len, prompts))
+    ids = torch.full((len(prompts), width), config.pad_token_id, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for slot, prompt in enumerate(prompts):
+        ids[slot, width - len(prompt) :] = torch.tensor(prompt.ids)
+        mask[slot, width - len(prompt) :] = 1
+    with steered(engine, prompts, width):
+        output = engine.model.generate(
+            input_ids=ids.to(engine.device),
+            attention_mask=mask.to(engine.device),
+            generation_config=config,
+            logits_processor=LogitsProcessorList([draws]),
+            stopping_criteria=StoppingCriteriaList([Stops(engine.tokenizer, width, stops)] if stops else []),
+        )
+    tokens: list[list[int]] = output[:, width:].tolist()
+    return tokens
+
+
+@contextlib.contextmanager
+def _set_aside(model: Any, config: GenerationConfig) -> Iterator[None]:
+    """The library fills whatever a request leaves open from the model's own generation settings: take them away."""
+    own = model.generation_config
+    model.generation_config = config
+    try:
+        yield
+    finally:
+        model.generation_config = own
+
+
+def _ignored(own: Any) -> dict[str, Any]:
+    """The model's own generation settings that differ from the library's and were not applied."""
+    used = {"eos_token_id", "bos_token_id", "pad_token_id", "transformers_version", "use_cache"}
+    differing = own.to_diff_dict() if own is not None else {}
+    return {
+        name: value
+        for name, value in differing.items()
+        if name not in used and not name.startswith("_") and value is not None and value is not False
+    }
+
+
+def _ends(engine: HookEngine, prompts: Sequence[Prompt]) -> tuple[int, ...]:
+    """Tokens that end an answer: end of sequence by model and tokenizer, and what ends the user's turns."""
+    own = getattr(engine.model.generation_config, "eos_token_id", None)
+    named = [*(own if isinstance(own, list) else [own]), getattr(engine.tokenizer, "eos_token_id", None)]
+    turns = [prompt.ids[prompt.spans["eot"][0]] for prompt in prompts if "eot" in prompt.spans]
+    return tuple(dict.fromkeys(token for token in [*named, *turns] if token is not None))
+
+
+def _padding(engine: HookEngine, ends: Sequence[int]) -> int:
+    """Any token that the model knows: padding is masked before an answer, and cut off behind it."""
+    known = engine.model.get_input_embeddings().num_embeddings
+    return next((token for token in ends if token < known), 0)
+
+
+def _keys(prompts: Sequence[Prompt], n: int, seed: int) -> dict[tuple[int, int], int]:
+    """A seed for every answer, by prompt and not by row; a prompt that stands twice goes on counting its samples."""
+    keys, seen = {}, dict.fromkeys((prompt.ids for prompt in prompts), 0)
+    for row, prompt in enumerate(prompts):
+        for sample in range(n):
+            digest = hashlib.sha256(f"{seed}/{seen[prompt.ids]}/{prompt.ids}".encode()).digest()
+            keys[row, sample] = int.from_bytes(digest[:8], "big") >> 1
+            seen[prompt.ids] += 1
+    return keys
+
+
+def _finished(tokenizer: Any, tokens: list[int], ends: Sequence[int], stops: Sequence[str]) -> tuple[str, str, int]:
+    """(text, finish reason, number of tokens) of what was written, cut at its end."""
+    end = next((index for index, token in enumerate(tokens) if token in ends), None)
+    tokens = tokens[:end]
+    text = decode(tokenizer, tokens)
+    places = [text.find(stop) for stop in stops if stop in text]
+    if not places:
+        return text, "length" if end is None else "stop", len(tokens)
+
+    def has_stopped(count: int) -> bool:
+        begun = decode(tokenizer, tokens[:count])
+        return any(stop in begun for stop in stops)
+
+    return text[: min(places)], "stop", bisect_left(range(len(tokens)), True, key=has_stopped)
