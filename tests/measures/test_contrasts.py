@@ -5,7 +5,8 @@ from scipy import stats
 
 from personascope.errors import DataError
 from personascope.measures.contrasts import paired_contrasts, sign_flip_p
-from personascope.measures.scales import facet_scores
+from personascope.measures.multiplicity import adjust, max_t
+from personascope.measures.scales import domain_scores, facet_scores
 
 QUICK = {"n_resamples": 200, "seed": 0}
 META = [("meta", "self")]
@@ -164,3 +165,155 @@ def test_random_flips_come_close_to_the_exact_value_and_never_to_zero():
     exact = np.mean(np.abs(signs @ values) >= abs(values.sum()) - 1e-9)
     assert sign_flip_p(values, seed=1) == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 10_000))
     assert sign_flip_p(np.ones(60), n_flips=99) == pytest.approx(0.01)
+
+
+def test_a_domain_is_the_mean_of_its_facets_however_long_they_are():
+    rng = np.random.default_rng(11)
+    items = random_table(11, {"short": (3, 3), "long": (20, 18), "one key": (6, 0)})
+    # Only the short facet moves, by .4: a mean over items would say .05.
+    shift = pl.when(pl.col("facet") == "short").then(0.4).otherwise(0.0) * pl.col("key")
+    base = items.filter(pl.col("persona") == "self").with_columns(agreement=rng.uniform(-0.5, 0.5, 50))
+    items = pl.concat([base, base.with_columns(persona=pl.lit("meta"), agreement=pl.col("agreement") + shift)])
+    row = paired_contrasts(items, META, by="domain", **QUICK).row(0, named=True)
+    assert row["difference"] == pytest.approx(0.2)
+    assert (row["difference_positive"], row["difference_negative"]) == (pytest.approx(0.2), pytest.approx(-0.2))
+    assert (row["n"], row["left_out"]) == (44, ["one key"])
+    traits = dict(domain_scores(items, **QUICK).select("persona", "trait").iter_rows())
+    assert row["difference"] == pytest.approx(traits["meta"] - traits["self"])
+
+
+def test_a_domain_of_facets_with_one_key_has_no_difference():
+    found = paired_contrasts(random_table(12, {"a": (5, 0), "b": (0, 5)}), META, by="domain", **QUICK)
+    assert found.select("difference", "p", "n", "untested").row(0) == (None, None, 0, "items of one key only")
+
+
+def family_table(seed, n_families, size, rho, shift=0.0):
+    """Items in families of near duplicates of one key each; meta - self is correlated within a family."""
+    rng = np.random.default_rng(seed)
+    family = np.repeat(np.arange(n_families), size)
+    d = shift + 0.4 * (rho**0.5 * rng.normal(size=n_families)[family] + (1 - rho) ** 0.5 * rng.normal(size=len(family)))
+    key = np.where(family % 2, -1, 1)
+    about = pl.DataFrame({"item": np.arange(len(family)), "facet": "a", "key": key, "family": family, "agreement": 0.0})
+    meta = about.with_columns(persona=pl.lit("meta"), agreement=pl.Series(key * d))
+    return pl.concat([about.with_columns(persona=pl.lit("self")), meta])
+
+
+def test_near_duplicates_that_say_the_same_count_as_one_item():
+    items = family_table(13, 12, 5, rho=1.0, shift=0.2)
+    one_each = items.filter(pl.col("item") % 5 == 0)
+    clustered = paired_contrasts(items, META, cluster="family", n_resamples=4_000).row(0, named=True)
+    single = paired_contrasts(one_each, META, n_resamples=4_000).row(0, named=True)
+    ignored = paired_contrasts(items, META, n_resamples=4_000).row(0, named=True)
+    assert (clustered["n"], clustered["n_clusters"], single["n"], ignored["n_clusters"]) == (60, 12, 12, 60)
+    assert clustered["difference"] == pytest.approx(single["difference"])
+    assert clustered["p"] == pytest.approx(single["p"])
+    assert clustered["se"] == pytest.approx(single["se"], rel=0.05)
+    assert ignored["se"] < 0.6 * clustered["se"]
+    assert ignored["p"] < clustered["p"]
+
+
+def test_items_without_a_cluster_stand_alone():
+    items = family_table(14, 20, 1, rho=0.0)
+    alone = items.with_columns(family=pl.lit(None, dtype=pl.Int64))
+    without = paired_contrasts(items, META, **QUICK)
+    for table in (alone, items):
+        found = paired_contrasts(table, META, cluster="family", **QUICK)
+        assert found.drop("untested").equals(without.drop("untested"))
+    half = items.with_columns(family=pl.when(pl.col("item") < 8).then(pl.col("family") // 4))
+    assert paired_contrasts(half, META, cluster="family", **QUICK)["n_clusters"].to_list() == [2 + 12]
+
+
+def test_the_standardised_difference_is_that_of_paired_values():
+    items = random_table(15, {"a": (20, 20)})
+    row = paired_contrasts(items, META, **QUICK).row(0, named=True)
+    wide = items.pivot(on="persona", index=["item", "key"], values="agreement").with_columns(
+        d=pl.col("meta") - pl.col("self")
+    )
+    inside = wide.with_columns(pl.col("d") - pl.col("d").mean().over("key"))["d"]
+    assert row["d_z"] == pytest.approx(row["difference"] / np.sqrt((inside**2).sum() / 38))
+    keyed = wide["key"] * wide["d"]
+    assert row["d_z"] == pytest.approx(keyed.mean() / keyed.std(), rel=0.1)
+    assert row["se"] == pytest.approx(row["difference"] / row["d_z"] / 40**0.5, rel=0.2)
+    yes = paired_contrasts(items.with_columns(agreement=pl.lit(0.5)), META, **QUICK).row(0, named=True)
+    assert (yes["d_z"], yes["difference"], yes["p"]) == (None, 0.0, 1.0)
+
+
+def test_too_few_items_have_a_difference_and_no_p():
+    items = random_table(16, {"five": (3, 2), "six": (3, 3), "one key": (9, 0)})
+    found = paired_contrasts(items, META, extra=["holm", "max_t"], **QUICK)
+    assert found["untested"].to_list() == ["5 independent items, fewer than 6", None, "items of one key only"]
+    assert found["p"].is_null().to_list() == [True, False, True]
+    assert found["p_max_t"].is_null().to_list() == found["p_holm"].is_null().to_list() == [True, False, True]
+    assert found["difference"].is_null().to_list() == [False, False, True]
+    assert paired_contrasts(items, META, min_items=5, **QUICK)["p"].is_null().to_list() == [False, False, True]
+    # Ten items of which six are one cluster are five independent ones.
+    clustered = random_table(17, {"a": (5, 5)}).with_columns(
+        family=pl.when(pl.col("item").str.contains("a\\+1|0")).then(1)
+    )
+    assert paired_contrasts(clustered, META, cluster="family", **QUICK)["p"].to_list() == [None]
+
+
+def test_further_corrections_are_those_of_multiplicity():
+    items = random_table(18, dict.fromkeys("abcdef", (5, 6)))
+    found = paired_contrasts(items, extra=["max_t", "holm"], method="by", n_flips=2_000, **QUICK)
+    assert [name for name in found.columns if name.startswith(("p", "q"))] == ["persona", "p", "q", "p_max_t", "p_holm"]
+    for _, part in found.group_by("contrast"):
+        np.testing.assert_allclose(part["q"], adjust(part["p"].to_numpy(), "by"))
+        np.testing.assert_allclose(part["p_holm"], adjust(part["p"].to_numpy(), "holm"))
+        assert (part["p_max_t"] >= part["p"] - 0.02).all()
+    together = paired_contrasts(items, extra=["holm", "max_t"], family="all", n_flips=2_000, **QUICK)
+    np.testing.assert_allclose(together["q"], adjust(together["p"].to_numpy(), "bh"))
+    assert (together["p_holm"] >= found.sort("contrast", descending=True)["p_holm"] - 1e-12).all()
+
+
+def test_the_joint_flips_know_that_contrasts_share_their_items():
+    # Two contrasts with equal answers are one test, not two.
+    items = random_table(19, {"a": (6, 6), "b": (6, 6)})
+    copy = items.filter(pl.col("persona") == "meta").with_columns(persona=pl.lit("twin"))
+    items = pl.concat([items, copy])
+    one = paired_contrasts(items, META, extra=["max_t"], **QUICK)
+    both = paired_contrasts(items, [*META, ("twin", "self")], extra=["max_t"], family="all", **QUICK)
+    np.testing.assert_allclose(both["p_max_t"], [*one["p_max_t"], *one["p_max_t"]])
+    groups = {}
+    for facet in "ab":
+        part = items.filter(pl.col("facet") == facet).pivot(on="persona", index=["item", "key"], values="agreement")
+        groups[facet] = part.sort("item").select((pl.col("meta") - pl.col("self")) * pl.col("key") / 12).to_series()
+    assert one["p_max_t"].to_list() == pytest.approx(
+        list(max_t({g: x.to_numpy() for g, x in groups.items()}).values()), abs=0.03
+    )
+
+
+def test_an_interval_does_not_depend_on_which_other_contrasts_were_asked():
+    items = random_table(20, {"a": (6, 6), "b": (4, 9)})
+    both, one = paired_contrasts(items, **QUICK), paired_contrasts(items, META, **QUICK)
+    numbers = ["difference", "low", "high", "p", "se", "d_z"]
+    same = both.filter(pl.col("persona") == "meta").select(numbers)
+    np.testing.assert_allclose(same.to_numpy(), one.select(numbers).to_numpy(), rtol=1e-9)
+
+
+def test_contrasts_may_have_items_of_their_own():
+    items = random_table(21, {"a": (5, 5), "b": (4, 4)})
+    items = items.filter((pl.col("persona") != "helpful") | (pl.col("facet") == "a"))
+    more = items.filter(pl.col("persona") == "helpful").with_columns(persona=pl.lit("placebo"), agreement=pl.lit(0.1))
+    found = paired_contrasts(pl.concat([items, more]), [*META, ("placebo", "helpful")], **QUICK)
+    assert found.select("contrast", "facet", "n").rows() == [
+        ("meta - self", "a", 10),
+        ("meta - self", "b", 8),
+        ("placebo - helpful", "a", 10),
+    ]
+
+
+def test_an_item_described_in_two_ways_is_named():
+    items = random_table(22, {"a": (3, 3)})
+    wrong = items.with_columns(
+        key=pl.when((pl.col("item") == "a+1_1") & (pl.col("persona") == "meta")).then(-1).otherwise(pl.col("key"))
+    )
+    with pytest.raises(DataError, match=r"'a\+1_1' is described in two ways"):
+        paired_contrasts(wrong, META, **QUICK)
+
+
+def test_missing_answers_are_counted_and_never_dropped():
+    items = random_table(23, {"a": (4, 4)})
+    holes = items.with_columns(agreement=pl.when(pl.col("item") == "a+1_0").then(np.nan).otherwise(pl.col("agreement")))
+    with pytest.raises(DataError, match="3 of 24 rows"):
+        paired_contrasts(holes, META, **QUICK)
