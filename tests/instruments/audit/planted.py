@@ -1,0 +1,54 @@
+"""Defects to be planted in a good bank.
+
+Near copies were written by hand before any threshold was set. The word lists were extended after a look at the embodied
+and the double-barrelled sentences, so recall on them is what the lists hold, not what they find in sentences to come.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from personascope.instruments.facets import DOMAIN_OF
+from personascope.instruments.items import Item, ItemBank, load_items
+
+FOLDER = Path(__file__).parent
+TEXTS = {
+    kind: (FOLDER / name).read_text(encoding="utf-8").splitlines()
+    for kind, name in (
+        ("embodied", "embodied.txt"),
+        ("double_barrelled", "double_barrelled.txt"),
+        ("near_copy", "near_copies.txt"),
+    )
+}
+
+
+def plant(kind: str, seed: int = 0) -> tuple[ItemBank, set[str]]:
+    """The built-in bank with one kind of defect planted in it, and the ids of the planted items."""
+    good, draw = load_items(), np.random.default_rng(seed)
+    chosen = [good.items[place] for place in draw.choice(len(good.items), 40, replace=False)]
+    if kind == "exact_copy":
+        added = [item.model_copy(update={"id": f"bad{n}", "text": item.text.upper()}) for n, item in enumerate(chosen)]
+    elif kind in TEXTS:
+        added = [
+            good.items[11 * n % len(good.items)].model_copy(
+                update={"id": f"bad{n}", "text": text, "applicability": None, "desirability": None}
+            )
+            for n, text in enumerate(TEXTS[kind])
+        ]
+    else:
+        changed = {item.id: n for n, item in enumerate(chosen)}
+        items = [_mislabelled(item, kind, draw) if item.id in changed else item for item in good.items]
+        return ItemBank(tuple(items), kind), set(changed)
+    order = draw.permutation(len(good.items) + len(added))
+    both = [*good.items, *added]
+    return ItemBank(tuple(both[place] for place in order), kind), {item.id for item in added}
+
+
+def _mislabelled(item: Item, kind: str, draw: np.random.Generator) -> Item:
+    if kind == "wrong_key":
+        return item.model_copy(update={"key": -item.key})
+    others = [facet for facet in load_items().facets if facet != item.facet]
+    facet = others[int(draw.integers(len(others)))]
+    return item.model_copy(update={"facet": facet, "domain": DOMAIN_OF[facet]})
