@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from personascope.errors import PersonascopeError
+from personascope.experiments.upscale_options import UpscaleOptions
 
 if TYPE_CHECKING:
     from personascope.models.engine import HookEngine
@@ -42,8 +43,8 @@ def run(recipe: RecipeName, *, out: OutFolder = None, dry_run: bool = False, for
         dry_run: print the plan and stop.
         fork: when the folder belongs to a run that differs, start or continue one beside it.
     """
-    from personascope.experiments.demo import run_demo
     from personascope.experiments.recipe import load_recipe
+    from personascope.experiments.studies import run_study
     from personascope.report.progress import showing_progress
 
     if dry_run:
@@ -52,7 +53,7 @@ def run(recipe: RecipeName, *, out: OutFolder = None, dry_run: bool = False, for
     loaded = load_recipe(recipe)
     folder = out or Path("runs") / loaded.name
     with showing_progress(console) as progress:
-        report_path = run_demo(loaded, folder, progress, fork=fork)
+        report_path = run_study(loaded, folder, progress, fork=fork)
     console.print(f"Report: {report_path.resolve()}", soft_wrap=True)
 
 
@@ -63,8 +64,8 @@ def plan(recipe: RecipeName) -> None:
     Args:
         recipe: what would run.
     """
-    from personascope.experiments.estimate import estimate
     from personascope.experiments.recipe import load_recipe
+    from personascope.experiments.studies import estimate
 
     with console.status("loading the model and rendering every prompt"):
         lines = estimate(load_recipe(recipe))
@@ -94,7 +95,7 @@ def report(run_folder: Annotated[Path, Parameter(help="Folder of a finished run.
     Args:
         run_folder: the run.
     """
-    from personascope.experiments.demo import rewrite_report
+    from personascope.experiments.studies import rewrite_report
 
     console.print(f"Report: {rewrite_report(run_folder).resolve()}", soft_wrap=True)
 
@@ -150,7 +151,7 @@ def _check_one(name: str, dtype: str) -> None:
         table.add_row(line.name, f"{line.difference:.1e}", f"{line.limit:.0e}", "ok" if line.ok else "FAILED")
     console.print(table)
     console.print("prefix reuse: " + (f"off ({engine.reuse_off})" if engine.reuse_off else "on"))
-    has_template = "yes" if engine.tokenizer.chat_template else "no (a study needs one: recipe key model.chat_template)"
+    has_template = "yes" if engine.tokenizer.chat_template else "no (recipe key chat_template: plain, or a Jinja file)"
     console.print(f"chat template: {has_template}")
     if engine.tokenizer.chat_template:
         for sentence in answer_format(engine):
@@ -194,25 +195,48 @@ def _check_all() -> None:
 @items_app.command(name="check")
 def check_items(
     file: Annotated[Path | None, Parameter(help="Item file; the built-in bank without it.")] = None,
+    *,
+    against: Annotated[
+        list[Path] | None, Parameter(help="File with a `text` field that no item may repeat.", negative="")
+    ] = None,
+    reasons: Annotated[Path | None, Parameter(help="CSV to write: every item, verdict and reasons.")] = None,
 ) -> None:
-    """Check an item bank: format, facets, keys, duplicates.
+    """Audit an item bank: form, copies, facets and keys, balance. Exit code 1 when items must be dropped.
 
     Args:
-        file: .csv, .jsonl, .json or .yaml.
+        file: .csv, .jsonl, .json or .yaml with id, facet, key and text.
+        against: source instruments, for their licence; may be repeated.
+        reasons: where to.
     """
-    from personascope.instruments.items import load_items
+    from personascope.experiments.item_bank import check_bank
+    from personascope.report.item_audit import audit_tables
 
-    bank = load_items(file)
-    counts = bank.frame().group_by("facet", "domain", "key", maintain_order=True).len()
-    table = Table("domain", "facet", "keyed +", "keyed -", title=f"{bank.name}: {len(bank.items)} items")
-    for facet in bank.facets:
-        own = counts.filter(counts["facet"] == facet)
-        by_key = dict(zip(own["key"].to_list(), own["len"].to_list(), strict=True))
-        table.add_row(own["domain"][0] or "-", facet, str(by_key.get(1, 0)), str(by_key.get(-1, 0)))
-    console.print(table)
-    for note in bank.warnings():
+    audit = check_bank(file, against or (), reasons)
+    for part in audit_tables(audit):
+        console.print(part, highlight=False)
+    for note in audit.bank.warnings():
         console.print(f"warning: {note}", style="yellow", markup=False)
+    bank = audit.bank
     console.print(f"{len(bank.items)} items, {len(bank.facets)} facets, {len(bank.warnings())} warnings.")
+    if audit.must_drop:
+        sys.exit(1)
+
+
+@items_app.command(name="upscale")
+def upscale_items(*, options: Annotated[UpscaleOptions, Parameter(name="*")]) -> None:
+    """Let a model write new items; keep those that pass the audit. Run again to continue after any interruption.
+
+    Args:
+        options: what to write, and who writes.
+    """
+    from personascope.experiments.item_bank import grow_bank
+    from personascope.report.item_audit import upscaled_tables
+    from personascope.report.progress import showing_progress
+
+    with showing_progress(console) as progress:
+        made = grow_bank(options, progress)
+    for part in upscaled_tables(made, options.out):
+        console.print(part, highlight=False)
 
 
 @app.command

@@ -17,9 +17,10 @@ import pytest
 
 from personascope.direction import Direction
 from personascope.errors import RunFolderError
-from personascope.experiments.demo import rewrite_report, run_demo
+from personascope.experiments.demo import run_demo
 from personascope.experiments.recipe import load_recipe
 from personascope.experiments.runs import RunFolder
+from personascope.experiments.studies import rewrite_report
 from personascope.models.embedded import is_installed
 
 TINY = Path(__file__).parent / "tiny.yaml"

@@ -25,7 +25,7 @@ IMAGE = '<img src=x onerror="window.hacked = 1">'
 
 def synthetic_tables() -> dict[str, pl.DataFrame]:
     rng = np.random.default_rng(7)
-    return {**_hexaco(rng), **_preferences(rng), **_probes(rng), "steering": _steering(rng)}
+    return {**_hexaco(rng), **_preferences(rng), **_probes(rng), "steering": _steering(rng), **_study(rng)}
 
 
 def _hexaco(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
@@ -176,6 +176,58 @@ def _steering(rng: np.random.Generator) -> pl.DataFrame:
     return table(rows, "target read_out layer coefficient direction value low high n label_mass")
 
 
+def _study(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+    facets = [facet for group in FACETS.values() for facet in group]
+    bias, curve, residuals, short, models = [], [], [], [], []
+    sizes = {"label_mass": 0.93, "trait": 0.1, "acquiescence": 0.24, "order_bias": 0.11, "sign_flips": 0.2}
+    sizes |= {"desirability_r": 0.33, "midpoint_share": 0.4, "key_consistency": 0.31}
+    for persona in HEXACO:
+        for index, size in sizes.items():
+            value = size + rng.normal(0, 0.02)
+            flag = f"{index} {value:.2f} beyond its limit" if index == "acquiescence" else None
+            bias.append((persona, index, value, value - 0.04, value + 0.04, 200, flag))
+    for contrast in CONTRASTS:
+        for domain in filter(None, FACETS):
+            effects = np.sort(0.08 + rng.normal(0, 0.03, 6))
+            keys = [(phrasing, order) for phrasing in "123" for order in ("ascending", "descending")]
+            for rank, (place, effect) in enumerate(zip(rng.permutation(6), effects, strict=True), start=1):
+                numbers = (float(effect), effect - 0.05, effect + 0.05, rank, bool(effects[0] > 0), 32, 0.5, 6)
+                curve.append((contrast, domain, *keys[place], *numbers))
+        for facet in facets:
+            one, other = rng.normal(0.1, 0.04, 2)
+            short.append((contrast, facet, one, other, other - one, 0.05, (other - one) / 0.05))
+    for facet in facets:
+        x, residual = rng.normal(0.1, 0.05), rng.normal(0, 0.02)
+        residuals.append((facet, x, 1.1 * x + residual, residual, residual - 0.05, residual + 0.05))
+    for kind, subjects in (("contrast", CONTRASTS), ("persona", HEXACO)):
+        models += [(kind, subject, "big_model", "small-model", 0.4, 0.1, 0.7, 25) for subject in subjects]
+    shares = {"persona": 0.07, "item": 0.31, "persona x item": 0.22, "item x order": 0.0, "persona x item x order": 0.4}
+    fit = ("(meta - self) is 1.10 times (helpful - self).", 1.1, 0.8, 1.4, 0.9, 0.85, 0.95, 0.88, 25)
+    return {
+        "hexaco_bias": table(bias, "persona index value low high n flag"),
+        "hexaco_specifications": table(
+            curve, "contrast domain phrasing order difference low high rank robust n share_significant n_specifications"
+        ),
+        "hexaco_components": table(list(shares.items()), "component share"),
+        "hexaco_just_helpful": table(
+            [fit], "statement slope low high naive_slope cosine cosine_corrected reliability n_facets"
+        ),
+        "hexaco_just_helpful_residuals": table(residuals, "facet x y residual low high"),
+        "hexaco_short_and_rest": table(short, "contrast facet short_difference rest_difference gap gap_se z"),
+        "hexaco_between_models": table(models, "profile subject model_x model_y r low high n"),
+    }
+
+
+def of_two_models(tables: dict[str, pl.DataFrame], names: tuple[str, str] = ("big_model", "small-model")) -> dict:
+    """The questionnaire's tables for two models with the same answers; other tables keep no column `model`."""
+    return {
+        name: pl.concat([frame.select(pl.lit(model).alias("model"), pl.all()) for model in names])
+        if name.startswith("hexaco") and name != "hexaco_between_models"
+        else frame
+        for name, frame in tables.items()
+    }
+
+
 def table(rows: list[tuple], columns: str) -> pl.DataFrame:
     """A frame from rows and the names of their columns in one string."""
     return pl.DataFrame(rows, schema=columns.split(), orient="row", infer_schema_length=None)
@@ -186,7 +238,7 @@ def hostile_tables() -> dict[str, pl.DataFrame]:
     hostile = {}
     for name, frame in synthetic_tables().items():
         columns = [column for column, dtype in frame.schema.items() if dtype == pl.String]
-        kept = {"domain", "metric", "direction"} if name == "steering" else {"domain", "metric"}
+        kept = {"domain", "metric", "index", "profile"} | ({"direction"} if name == "steering" else set())
         hostile[name] = frame.with_columns(
             pl.concat_str(pl.lit(IMAGE if column in ("text", "item") else "<b>"), column, pl.lit(SCRIPT)).alias(column)
             for column in columns

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 import plotly.graph_objects as go
 import pytest
 from plotly.offline import get_plotlyjs
-from report_tables import IMAGE, SCRIPT, hostile_tables
+from report_tables import IMAGE, SCRIPT, hostile_tables, of_two_models
 
 from personascope.report.page import build_page, figure_json, script_safe
 
@@ -63,7 +63,7 @@ def test_the_page_has_title_facts_and_a_contents_bar(page):
     assert all(name in text and value in text for name, value in FACTS.items())
     links = {attrs["href"].removeprefix("#") for attrs in outline.named("a")}
     assert links == {attrs["id"] for attrs in outline.named("section")}
-    assert len(links) == 8
+    assert len(links) == 13
 
 
 def test_plotly_is_inlined_once_and_nothing_points_outside(page):
@@ -88,7 +88,7 @@ def test_all_ids_are_unique_and_each_figure_has_its_data(page):
     assert len(ids) == len(set(ids))
     drawn = [attrs["id"] for attrs in outline.named("div") if attrs.get("class") == "plotly-graph-div"]
     assert drawn == [attrs["data-for"] for attrs, _ in outline.scripts if "data-for" in attrs]
-    assert len(drawn) == 13
+    assert len(drawn) == 18
 
 
 def test_only_the_two_scripts_of_the_policy_can_run(hostile):
@@ -129,6 +129,41 @@ def test_json_survives_anything_that_could_end_a_script():
     assert json.loads(escaped) == {"text": text}
     figure = go.Figure(go.Scatter(text=[text], x=[1], y=[1]))
     assert json.loads(figure_json(figure))["data"][0]["text"] == [text]
+
+
+def test_methods_end_the_page_as_text_and_have_a_link(tables):
+    page = build_page({"hexaco_bias": tables["hexaco_bias"]}, title="A study", facts=FACTS, methods=[SCRIPT, IMAGE])
+    outline = Outline(page)
+    assert [attrs["id"] for attrs in outline.named("section")] == ["bias", "methods"]
+    assert [attrs["href"] for attrs in outline.named("a")] == ["#bias", "#methods"]
+    assert not outline.named("img")
+    body = page[: page.index(get_plotlyjs())]
+    ending = body[body.index('<section id="methods">') :]
+    assert SCRIPT not in ending
+    assert "&lt;/script&gt;&lt;script&gt;window.hacked = 1; alert(1)&lt;/script&gt;" in ending
+    assert "&lt;img src=x onerror=" in ending
+    text = " ".join(outline.texts)
+    assert text.index("Read these numbers with care.") < text.index(SCRIPT) < text.index(IMAGE)
+
+
+def test_without_methods_there_is_no_section_of_them(page):
+    assert "methods" not in {attrs["id"] for attrs in Outline(page).named("section")}
+
+
+def test_methods_are_shown_even_where_no_table_has_rows():
+    outline = Outline(build_page({}, title="Empty", facts={}, methods=["How it was done."]))
+    assert [attrs["id"] for attrs in outline.named("section")] == ["methods"]
+    assert "How it was done." in " ".join(outline.texts)
+
+
+def test_two_models_with_hostile_names_give_unique_ids_and_no_element(page):
+    two = build_page(of_two_models(hostile_tables(), (SCRIPT, IMAGE)), title="Two", facts={})
+    outline = Outline(two)
+    ids = [attrs["id"] for _, attrs in outline.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert {tag for tag, _ in outline.tags} <= {tag for tag, _ in Outline(page).tags}
+    assert f"Bias apart: {SCRIPT}" in outline.texts
+    assert f"Bias apart: {IMAGE}" in outline.texts
 
 
 def test_the_same_tables_give_the_same_page(tables, page):

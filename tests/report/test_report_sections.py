@@ -1,8 +1,10 @@
 """Sections, their selectors, and the tables that they need."""
 
+import hashlib
+
 import polars as pl
 import pytest
-from report_tables import CHOOSERS, HEXACO, LAYERS
+from report_tables import CHOOSERS, HEXACO, LAYERS, of_two_models
 
 from personascope.errors import DataError
 from personascope.report.sections import sections
@@ -16,6 +18,12 @@ TABLE_SECTIONS = {
     "hexaco_contrasts": "contrasts",
     "hexaco_items": "answers",
     "hexaco_quality": "answers",
+    "hexaco_bias": "bias",
+    "hexaco_specifications": "wordings",
+    "hexaco_components": "wordings",
+    "hexaco_just_helpful": "just-helpful",
+    "hexaco_short_and_rest": "short-form",
+    "hexaco_between_models": "models",
     "utilities": "preferences",
     "preference_quality": "preferences",
     "utility_correlations": "preferences",
@@ -24,21 +32,49 @@ TABLE_SECTIONS = {
     "direction_cosines": "directions",
     "steering": "steering",
 }
+WORDS_ONLY = {"hexaco_components", "hexaco_just_helpful"}
+"""Alone they have words but no figure; the second needs the residuals for one."""
+SUPPORT = "hexaco_just_helpful_residuals"
+SHOWN = [name for name in REQUIRED if name != SUPPORT]
 
 
 def built(tables):
     return sections(present(tables), persona_styles(personas(tables)))
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+def drawn(section):
+    """Each figure's id and digest: figures that differ shall not be spelled out."""
+    return [
+        (drawing.id.partition("-m1")[0].partition("-m2")[0], hashlib.sha256(drawing.figure.to_json().encode()).digest())
+        for drawing in section.drawings
+    ]
+
+
+def test_every_table_is_in_a_section_or_supports_one():
+    assert set(TABLE_SECTIONS) == set(SHOWN)
+
+
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_table_alone_gives_its_section_alone(tables, name):
     (section,) = built({name: tables[name]})
     assert section.id == TABLE_SECTIONS[name]
-    assert section.drawings
+    assert section.paragraphs or name not in WORDS_ONLY
+    assert bool(section.drawings) == (name not in WORDS_ONLY)
     assert section.care
 
 
-@pytest.mark.parametrize("name", REQUIRED)
+def test_residuals_alone_give_nothing_and_with_their_slope_the_figure(tables):
+    pair = {name: tables[name] for name in ("hexaco_just_helpful", SUPPORT)}
+    assert built({SUPPORT: tables[SUPPORT]}) == []
+    (section,) = built(pair)
+    assert [drawing.id for drawing in section.drawings] == ["just-helpful-profile"]
+    slopeless = pair["hexaco_just_helpful"].with_columns(slope=pl.lit(None, pl.Float64))
+    (section,) = built(pair | {"hexaco_just_helpful": slopeless})
+    assert section.drawings == ()
+    assert section.paragraphs[0].startswith("There is no slope to show.")
+
+
+@pytest.mark.parametrize("name", SHOWN)
 def test_a_table_with_one_row_and_no_numbers_still_gives_a_section(tables, name):
     numbers = [c for c, dtype in tables[name].schema.items() if dtype.is_float() and c not in ("coefficient",)]
     thin = tables[name].head(1).with_columns(pl.lit(None, pl.Float64).alias(column) for column in numbers)
@@ -61,7 +97,8 @@ def test_every_table_has_a_figure_and_element_ids_are_unique(tables):
     ids += [drawing.id for section in found for drawing in section.drawings]
     ids += [selector.id for section in found for selector in section.selectors]
     assert len(ids) == len(set(ids))
-    assert sum(len(section.drawings) for section in found) == len(REQUIRED) + 1
+    without = {"hexaco_components", SUPPORT}  # these draw nothing of their own; direction_cosines is drawn twice
+    assert sum(len(section.drawings) for section in found) == len(REQUIRED) - len(without) + 1
 
 
 def test_tables_without_rows_and_unknown_tables_are_left_out(tables):
@@ -73,6 +110,54 @@ def test_a_missing_column_is_named(tables, name):
     column = REQUIRED[name][-1]
     with pytest.raises(DataError, match=f"Table '{name}' has no column '{column}'"):
         built({name: tables[name].drop(column)})
+
+
+def test_several_models_give_a_block_each_then_what_is_of_no_model_then_the_comparison(tables):
+    own = ["profile", "contrasts", "answers", "bias", "wordings", "just-helpful", "short-form"]
+    shared = ["preferences", "probes", "transfer", "directions", "steering"]
+    found = built(of_two_models(tables))
+    assert [section.id for section in found] == [
+        *(f"{name}-m1" for name in own),
+        *(f"{name}-m2" for name in own),
+        *shared,
+        "models",
+    ]
+    ids = [section.id for section in found]
+    ids += [drawing.id for section in found for drawing in section.drawings]
+    ids += [selector.id for section in found for selector in section.selectors]
+    assert len(ids) == len(set(ids))
+    headings = {section.id: section.heading for section in found}
+    assert headings["bias-m1"] == "Bias apart: big_model"
+    assert headings["bias-m2"] == "Bias apart: small-model"
+    assert headings["steering"] == "Does it cause it"
+
+
+def test_a_model_s_block_is_what_its_tables_alone_give(tables):
+    first, second = tables["hexaco_bias"], tables["hexaco_bias"].with_columns(flag=pl.lit(None, pl.String))
+    both = pl.concat([frame.with_columns(model=pl.lit(name)) for name, frame in (("a", first), ("b", second))])
+    for block, frame in zip(built({"hexaco_bias": both}), (first, second), strict=True):
+        (alone,) = built({"hexaco_bias": frame})
+        assert block.paragraphs == alone.paragraphs
+        assert drawn(block) == drawn(alone)
+
+
+def test_one_model_gives_the_page_of_no_model_column(tables):
+    named = {name: frame.with_columns(model=pl.lit("only")) for name, frame in tables.items()}
+    for one, other in zip(built(named), built(tables), strict=True):
+        assert (one.id, one.heading, one.paragraphs) == (other.id, other.heading, other.paragraphs)
+        assert drawn(one) == drawn(other)
+
+
+def test_rows_without_a_model_name_make_no_model(tables):
+    frame = tables["hexaco_bias"]
+    models = pl.concat([frame.with_columns(model=pl.lit(name, pl.String)) for name in ("a", None, "b")])
+    assert [section.heading for section in built({"hexaco_bias": models})] == ["Bias apart: a", "Bias apart: b"]
+
+
+def test_a_model_that_lacks_rows_lacks_the_section(tables):
+    two = {name: frame for name, frame in of_two_models(tables).items() if "just_helpful" in name}
+    two[SUPPORT] = two[SUPPORT].filter(pl.col("model") == "big_model")
+    assert [len(section.drawings) for section in built(two)] == [1, 0]
 
 
 def test_every_figure_of_a_persona_has_the_same_colour_on_the_whole_page(tables):
@@ -97,11 +182,16 @@ def test_selectors_are_those_the_section_can_obey(tables):
         "profile": ["persona"],
         "contrasts": [],
         "answers": ["persona"],
+        "bias": [],
+        "wordings": [],
+        "just-helpful": [],
+        "short-form": [],
         "preferences": ["persona"],
         "probes": ["target", "persona", "position"],
         "transfer": ["layer"],
         "directions": ["layer"],
         "steering": ["target", "layer"],
+        "models": [],
     }
 
 

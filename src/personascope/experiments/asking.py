@@ -1,4 +1,4 @@
-"""Turn instruments into plans of rows, and stored answers into tables: the part that every study shares."""
+"""What the demo asks: its material, plans of choices and of tasks, and choices as comparisons."""
 
 from __future__ import annotations
 
@@ -11,25 +11,23 @@ import polars as pl
 from personascope.activations.plan import Plan, Row
 from personascope.activations.store import ActivationStore
 from personascope.errors import DataError
+from personascope.experiments.plans import make_plan
+from personascope.experiments.questionnaires import Questionnaire, load_questionnaire, questionnaire_plan
 from personascope.experiments.recipe import ActivationsPart, Recipe
-from personascope.instruments.items import Item, ItemBank, load_items
 from personascope.instruments.pairs import d_regular_pairs
 from personascope.instruments.personas import Persona, load_personas, pick_personas
 from personascope.instruments.tasks import Task, TaskPool, load_tasks
-from personascope.measures.likert import item_answers, score_likert
 from personascope.models.engine import HookEngine
-from personascope.prompts.labels import resolve_options
 from personascope.prompts.prompt import Prompt
 from personascope.prompts.render import render
-from personascope.prompts.templates import CHOICE, ORDERS, TASK_ALONE, Template, likert_template
+from personascope.prompts.templates import CHOICE, TASK_ALONE
 
 
 @dataclass(frozen=True)
 class Material:
     """What a recipe asks: items and tasks, who answers them, and which tasks are compared."""
 
-    bank: ItemBank
-    respondents: tuple[Persona, ...]
+    questionnaire: Questionnaire
     pool: TaskPool
     choosers: tuple[Persona, ...]
     pairs: tuple[tuple[int, int], ...]
@@ -41,10 +39,6 @@ def load_material(recipe: Recipe) -> Material:
     Raises:
         FileFormatError, DataError: as the loaders of `instruments`.
     """
-    bank = load_items(recipe.hexaco.items)
-    if recipe.hexaco.form is not None:
-        bank = bank.form(recipe.hexaco.form)
-    bank = bank.subset(recipe.hexaco.facets, recipe.hexaco.per_key)
     pool = load_tasks(recipe.preferences.tasks)
     if recipe.preferences.per_topic is not None:
         pool = pool.subset(recipe.preferences.per_topic)
@@ -52,8 +46,7 @@ def load_material(recipe: Recipe) -> Material:
     if recipe.personas is not None:
         personas |= load_personas(recipe.personas)
     material = Material(
-        bank=bank,
-        respondents=tuple(pick_personas(personas, list(recipe.hexaco.personas))),
+        questionnaire=load_questionnaire(recipe.hexaco, recipe.personas),
         pool=pool,
         choosers=tuple(pick_personas(personas, list(recipe.preferences.personas))),
         pairs=tuple(d_regular_pairs(len(pool.tasks), recipe.preferences.degree, recipe.seed)),
@@ -65,14 +58,14 @@ def load_material(recipe: Recipe) -> Material:
 def _check_sizes(material: Material, recipe: Recipe) -> None:
     """Find before the first row what would stop the last stage."""
     folds = recipe.probes.folds
-    for what, groups in (("facets", material.bank.facets), ("topics", material.pool.topics)):
+    for what, groups in (("facets", material.questionnaire.bank.facets), ("topics", material.pool.topics)):
         if len(groups) < folds:
             raise DataError(
                 f"{len(groups)} {what} cannot fill {folds} folds.",
                 f"Probes are tested on {what} that they were not trained on.",
                 f"Use more {what} or a smaller probes.folds.",
             )
-    steered = material.bank.subset([recipe.steering.facet])
+    steered = material.questionnaire.bank.subset([recipe.steering.facet])
     per_key = min(sum(item.key == key for item in steered.items) for key in (1, -1))
     if len(steered.items) < folds or per_key < 1:
         raise DataError(
@@ -82,32 +75,16 @@ def _check_sizes(material: Material, recipe: Recipe) -> None:
         )
 
 
-def item_prompt(engine: HookEngine, persona: Persona, item: Item, order: str) -> Prompt:
-    """One item under one persona and anchor order."""
-    phrasing = persona.phrasings[0]
-    slots = {"framing": phrasing.framing, "item": item.text}
-    return render(engine.tokenizer, likert_template(order), slots, system=phrasing.system)
-
-
 def choice_prompt(engine: HookEngine, persona: Persona, first: Task, second: Task) -> Prompt:
     """A choice between two tasks, in this order."""
     slots = {"task_a": first.text, "task_b": second.text}
     return render(engine.tokenizer, CHOICE, slots, system=persona.phrasings[0].system)
 
 
-def hexaco_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> Plan:
-    """Every item under every persona in both anchor orders; rows carry persona, item, order."""
-    rows = tuple(
-        Row(
-            id=f"{persona.name}/{item.id}/{order}",
-            prompt=item_prompt(engine, persona, item, order),
-            meta={"persona": persona.name, "item": item.id, "order": order},
-        )
-        for persona in material.respondents
-        for order in ORDERS
-        for item in material.bank.items
-    )
-    return _plan("hexaco", engine, rows, kept, likert_template(ORDERS[0]), {"items": material.bank.hash()})
+def demo_plans(engine: HookEngine, material: Material, kept: ActivationsPart) -> tuple[Plan, Plan, Plan]:
+    """The plans "hexaco", "choices" and "tasks"."""
+    hexaco = questionnaire_plan("hexaco", engine, material.questionnaire, kept)
+    return hexaco, choice_plan(engine, material, kept), task_plan(engine, material, kept)
 
 
 def choice_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> Plan:
@@ -124,7 +101,7 @@ def choice_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -
         for a, b in ((i, j), (j, i))
     )
     answers_only = kept.model_copy(update={"layers": (), "positions": ()})
-    return _plan("choices", engine, rows, answers_only, CHOICE, {"tasks": material.pool.hash()})
+    return make_plan("choices", engine, rows, answers_only, CHOICE, {"tasks": material.pool.hash()})
 
 
 def task_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> Plan:
@@ -138,46 +115,7 @@ def task_plan(engine: HookEngine, material: Material, kept: ActivationsPart) -> 
         for persona in material.choosers
         for task in material.pool.tasks
     )
-    return _plan("tasks", engine, rows, kept, TASK_ALONE, {"tasks": material.pool.hash()})
-
-
-def _plan(
-    name: str,
-    engine: HookEngine,
-    rows: tuple[Row, ...],
-    kept: ActivationsPart,
-    template: Template,
-    data: dict[str, str],
-) -> Plan:
-    options = None
-    if template.labels:
-        context = rows[0].prompt.text[-200:].splitlines()[-1]
-        options = resolve_options(engine.tokenizer, context, template.labels)
-    return Plan(
-        name=name,
-        rows=rows,
-        layers=tuple(range(engine.n_layers)) if kept.layers == "all" else kept.layers,
-        positions=kept.positions,
-        options=options,
-        context=engine.fingerprint() | {f"data:{key}": value for key, value in data.items()},
-        rows_per_shard=kept.rows_per_shard,
-    )
-
-
-def item_table(store: ActivationStore, bank: ItemBank) -> pl.DataFrame:
-    """Answers to items, both orders averaged: persona, item, agreement, order_bias, label_mass, and the item's own."""
-    rows = store.rows
-    answers = score_likert(
-        store.option_logprobs,
-        store.other_logmass,
-        n_options=store.option_logprobs.shape[1],
-        descending=(rows["order"] == "descending").to_numpy(),
-    )
-    by_order = rows.select("persona", "item", "order").with_columns(
-        agreement=pl.Series(answers.agreement), label_mass=pl.Series(answers.label_mass)
-    )
-    known = bank.frame().select(pl.col("id").alias("item"), "facet", "domain", "key", "text")
-    return item_answers(by_order).join(known, on="item", how="left", maintain_order="left")
+    return make_plan("tasks", engine, rows, kept, TASK_ALONE, {"tasks": material.pool.hash()})
 
 
 def answered_choices(store: ActivationStore) -> pl.DataFrame:

@@ -15,8 +15,8 @@ import polars as pl
 from personascope.activations.collect import collect
 from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
-from personascope.errors import RunFolderError
-from personascope.experiments.asking import choice_plan, hexaco_plan, load_material, task_plan
+from personascope.experiments.asking import demo_plans, load_material
+from personascope.experiments.plans import load_model_part
 from personascope.experiments.preferences import preference_tables
 from personascope.experiments.probing import probe_tables, transfer_tables
 from personascope.experiments.profiles import profile_tables
@@ -24,9 +24,7 @@ from personascope.experiments.recipe import Recipe
 from personascope.experiments.results import headline_results
 from personascope.experiments.runs import RunFolder
 from personascope.experiments.steering_study import facet_directions, preference_directions, steering_tables
-from personascope.files import read_json
 from personascope.models.engine import HookEngine
-from personascope.models.load import load_model
 from personascope.models.requests import require_layers
 from personascope.report.page import build_page
 
@@ -50,7 +48,7 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = F
         return run.report
     material = load_material(recipe)
     engine = load_recipe_model(recipe)
-    plans = [make(engine, material, recipe.activations) for make in (hexaco_plan, choice_plan, task_plan)]
+    plans = demo_plans(engine, material, recipe.activations)
     run.begin({plan.name: plan.fields() for plan in plans})
     if run.is_finished():  # a fork of before
         return run.report
@@ -67,7 +65,7 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = F
         )
         run.seconds[f"collect {plan.name}"] = time.monotonic() - started
 
-    tables = run.stage("hexaco", lambda: profile_tables(stores["hexaco"], material.bank, recipe))
+    tables = run.stage("hexaco", lambda: profile_tables(stores["hexaco"], material.questionnaire.bank, recipe))
     tables |= run.stage("preferences", lambda: preference_tables(stores["choices"], material, recipe))
     tables |= run.stage("probes", lambda: probe_tables(stores, tables, material, recipe, progress))
     tables |= run.stage("transfer", lambda: transfer_tables(stores["tasks"], tables, material, recipe, progress))
@@ -80,22 +78,14 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = F
     )
 
     run.write_results(headline_results(tables))
-    run.write_provenance(engine.fingerprint(), _material_facts(stores))
-    _write_page(run, tables)
+    run.write_provenance({recipe.model.label: engine.fingerprint()}, _material_facts(stores))
+    write_page(run, recipe, tables)
     return run.report
 
 
 def load_recipe_model(recipe: Recipe) -> HookEngine:
     """The recipe's model, checked, with the layers that the recipe names."""
-    part = recipe.model
-    engine = load_model(
-        part.name,
-        dtype=part.dtype,
-        device=part.device,
-        revision=part.revision,
-        chat_template=part.chat_template,
-        threads=part.threads,
-    )
+    engine = load_model_part(recipe.model)
     kept = recipe.activations.layers
     require_layers(engine, [*recipe.steering.layers, *(kept if kept != "all" else ())])
     return engine
@@ -108,32 +98,14 @@ def save_directions(run: RunFolder, directions: Mapping[str, list[Direction]]) -
             direction.save(run.path / "directions" / f"{name}-layer{direction.layer:02d}")
 
 
-def rewrite_report(folder: Path) -> Path:
-    """Write the page of a finished run again from its tables.
-
-    Raises:
-        RunFolderError: not a finished run of this version.
-    """
-    card = folder / "recipe.json"
-    if not card.is_file():
-        raise RunFolderError(
-            f"{folder} is not a run folder.", "It has no recipe.json.", "Give a folder that `run` made."
-        )
-    run = RunFolder(folder, Recipe.model_validate(read_json(card)["recipe"]))
-    tables = {path.stem: pl.read_parquet(path) for path in sorted((folder / "tables").glob("*.parquet"))}
-    if not (folder / "results.json").is_file() or not tables:
-        raise RunFolderError(f"The run in {folder} is not finished.", "It has no results.json.", "Run it again first.")
-    _write_page(run, tables)
-    return run.report
-
-
 def _material_facts(stores: Mapping[str, ActivationStore]) -> dict[str, object]:
     return {"stores": {name: {"rows": store.n_rows, "plan_key": store.key} for name, store in stores.items()}}
 
 
-def _write_page(run: RunFolder, tables: Mapping[str, pl.DataFrame]) -> None:
-    provenance = read_json(run.path / "provenance.json")
-    backend, recipe = provenance["backend"], run.recipe
+def write_page(run: RunFolder, recipe: Recipe, tables: Mapping[str, pl.DataFrame]) -> None:
+    """The page of a run from its tables."""
+    provenance = run.provenance()
+    backend = provenance["backends"][recipe.model.label]
     facts = {
         "model": f"{recipe.model.name} ({backend['dtype']}, weights {backend['weights'][:12]})",
         "recipe": f"{recipe.name} ({provenance['recipe_sha256'][:12]}), seed {recipe.seed}",

@@ -6,17 +6,11 @@ import time
 from dataclasses import dataclass
 
 from personascope.activations.plan import Plan
-from personascope.experiments.asking import (
-    Material,
-    choice_plan,
-    choice_prompt,
-    hexaco_plan,
-    item_prompt,
-    load_material,
-    task_plan,
-)
+from personascope.experiments.asking import Material, choice_prompt, demo_plans, load_material
 from personascope.experiments.demo import load_recipe_model
-from personascope.experiments.recipe import Recipe
+from personascope.experiments.plans import answers_only, load_model_part
+from personascope.experiments.questionnaires import item_prompt, load_study_questionnaire, questionnaire_plan
+from personascope.experiments.recipe import HexacoRecipe, Recipe
 from personascope.models.engine import HookEngine
 from personascope.prompts.positions import resolve
 from personascope.prompts.templates import ORDERS
@@ -36,23 +30,30 @@ class PlanLine:
     minutes: float
 
 
-def estimate(recipe: Recipe) -> list[PlanLine]:
-    """Plan every part of the study without computing it; only a few prompts are run, for the timing.
+def estimate_hexaco(recipe: HexacoRecipe) -> list[PlanLine]:
+    """One line for each model of a questionnaire study; the minutes of its statistics are not counted."""
+    asked = load_study_questionnaire(recipe)
+    lines = []
+    for part in recipe.models:
+        engine = load_model_part(part)
+        plan = questionnaire_plan(part.label, engine, asked, answers_only(recipe.rows_per_shard))
+        lines.append(_line(plan, engine, _tokens_per_second(engine, plan)))
+    return lines
 
-    Raises:
-        PersonascopeError: everything that `run` would find wrong before its first row.
-    """
+
+def estimate_demo(recipe: Recipe) -> list[PlanLine]:
+    """One line for each part of the demo; the minutes of its probes and statistics are not counted."""
     material = load_material(recipe)
     engine = load_recipe_model(recipe)
-    plans = [make(engine, material, recipe.activations) for make in (hexaco_plan, choice_plan, task_plan)]
+    plans = demo_plans(engine, material, recipe.activations)
     rate = _tokens_per_second(engine, plans[0])
-    width = engine.dtype.itemsize
-    lines = []
-    for plan in plans:
-        summary = plan.summary(engine.d_model, width)
-        minutes = summary.unique_tokens / rate / 60
-        lines.append(PlanLine(plan.name, summary.rows, summary.tokens, summary.unique_tokens, summary.bytes, minutes))
-    return [*lines, _steering_line(engine, material, recipe, rate)]
+    return [*[_line(plan, engine, rate) for plan in plans], _steering_line(engine, material, recipe, rate)]
+
+
+def _line(plan: Plan, engine: HookEngine, tokens_per_second: float) -> PlanLine:
+    summary = plan.summary(engine.d_model, engine.dtype.itemsize)
+    minutes = summary.unique_tokens / tokens_per_second / 60
+    return PlanLine(plan.name, summary.rows, summary.tokens, summary.unique_tokens, summary.bytes, minutes)
 
 
 def _tokens_per_second(engine: HookEngine, plan: Plan) -> float:
@@ -69,10 +70,8 @@ def _steering_line(engine: HookEngine, material: Material, recipe: Recipe, rate:
     tasks = material.pool.tasks
     pairs = [material.pairs[number] for number in range(min(part.pairs, len(material.pairs)))]
     asked = [(choice_prompt(engine, material.choosers[0], tasks[i], tasks[j]), "from:task_a") for i, j in pairs] * 2
-    items = material.bank.subset([part.facet]).items
-    asked += [
-        (item_prompt(engine, material.respondents[0], item, order), "from:item") for item in items for order in ORDERS
-    ]
+    persona, bank = material.questionnaire.respondents[0], material.questionnaire.bank.subset([part.facet])
+    asked += [(item_prompt(engine, persona, item, order), "from:item") for item in bank.items for order in ORDERS]
     steered = sum(len(resolve(prompt, where)) for prompt, where in asked)
     n_cells = (len(part.coefficients) - 1) * (1 + part.random_directions)
     blocks = sum(engine.n_layers - 1 - layer for layer in part.layers) / engine.n_layers

@@ -7,8 +7,8 @@ from typing import Any
 import polars as pl
 
 from personascope.activations.store import ActivationStore
-from personascope.experiments.asking import item_table
-from personascope.experiments.recipe import Recipe
+from personascope.experiments.questionnaires import answer_table, item_table
+from personascope.experiments.recipe import Recipe, Study
 from personascope.instruments.items import ItemBank
 from personascope.measures.contrasts import paired_contrasts
 from personascope.measures.scales import domain_scores, facet_scores, key_consistency
@@ -18,7 +18,7 @@ MIN_FACETS_TO_CORRELATE = 3
 
 def profile_tables(store: ActivationStore, bank: ItemBank, recipe: Recipe) -> dict[str, pl.DataFrame]:
     """All HEXACO tables of a study, by name."""
-    items = item_table(store, bank)
+    items = item_table(answer_table(store, bank), bank)
     how: dict[str, Any] = {"n_resamples": recipe.resamples, "seed": recipe.seed}
     return {
         "hexaco_items": items,
@@ -29,7 +29,7 @@ def profile_tables(store: ActivationStore, bank: ItemBank, recipe: Recipe) -> di
     }
 
 
-def answer_quality(items: pl.DataFrame, recipe: Recipe) -> pl.DataFrame:
+def answer_quality(items: pl.DataFrame, recipe: Study) -> pl.DataFrame:
     """Per persona: label mass, order bias, acquiescence, and whether + and - items tell the same story.
 
     Columns persona, label_mass (mean), label_mass_low (lowest item), order_bias (mean absolute), acquiescence

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,15 +21,27 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+PartType = TypeVar("PartType", bound=Part)
+
+
 class ModelPart(Part):
-    """Which model answers: see `models.load.load_model`."""
+    """Which model answers: see `models.load.load_model`. `label` is how tables call it; by default the name's end."""
 
     name: str = "smollm2"
+    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] = ""
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device: str = "cpu"
     revision: str | None = None
-    chat_template: Path | None = None
+    chat_template: Literal["plain"] | Path | None = None
     threads: Annotated[int, Field(ge=1)] | None = 2
+
+    @model_validator(mode="before")
+    @classmethod
+    def _label_from_name(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "label" not in values:
+            end = Path(str(values.get("name", "smollm2"))).name
+            return {**values, "label": re.sub(r"[^A-Za-z0-9._-]+", "-", end).strip(".-_") or "model"}
+        return values
 
 
 class HexacoPart(Part):
@@ -91,14 +105,28 @@ class SteeringPart(Part):
     random_directions: Annotated[int, Field(ge=5)] = 5
 
 
-class Recipe(Part):
-    """A whole study."""
+class Study(Part):
+    """What the recipes of all studies have: name, seed, bootstrap resamples, a file of further personas."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
-    study: Literal["demo"] = "demo"
+    study: str
     seed: int = 0
     resamples: Annotated[int, Field(ge=100)] = 2000
     personas: Path | None = None
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting with its value, as plain JSON."""
+        return self.model_dump(mode="json")
+
+    def hash(self) -> str:
+        """Content hash of the resolved recipe."""
+        return sha256_json(self.resolved())
+
+
+class Recipe(Study):
+    """The whole chain on one model: profile, preferences, probes, transfer, steering."""
+
+    study: Literal["demo"] = "demo"
     model: ModelPart = ModelPart()
     hexaco: HexacoPart = HexacoPart()
     preferences: PreferencesPart = PreferencesPart()
@@ -115,13 +143,44 @@ class Recipe(Part):
             )
         return self
 
-    def resolved(self) -> dict[str, Any]:
-        """Every setting with its value, as plain JSON."""
-        return self.model_dump(mode="json")
 
-    def hash(self) -> str:
-        """Content hash of the resolved recipe."""
-        return sha256_json(self.resolved())
+class QuestionnairePart(HexacoPart):
+    """As `HexacoPart`, with further wordings of each persona: the first is asked all items, the others a short form.
+
+    `prior`: the first wording is also asked an item that says nothing.
+    """
+
+    personas: tuple[str, ...] = ("self", "meta", "helpful", "evil", "placebo")
+    contrasts: tuple[tuple[str, str], ...] = (
+        ("meta", "self"),
+        ("helpful", "self"),
+        ("evil", "self"),
+        ("placebo", "self"),
+        ("meta", "helpful"),
+    )
+    phrasings: Annotated[int, Field(ge=1)] = 3
+    phrasing_form: Literal["60", "200", "full"] | None = "200"
+    prior: bool = True
+
+
+class HexacoRecipe(Study):
+    """A questionnaire study: any number of models, the same items, personas and wordings."""
+
+    study: Literal["hexaco"] = "hexaco"
+    models: Annotated[tuple[ModelPart, ...], Field(min_length=1)] = (ModelPart(),)
+    hexaco: QuestionnairePart = QuestionnairePart()
+    rows_per_shard: Annotated[int, Field(ge=1)] = 1024
+
+    @model_validator(mode="after")
+    def _models_have_names_of_their_own(self) -> HexacoRecipe:
+        labels = [model.label for model in self.models]
+        for label in labels:
+            if labels.count(label) > 1:
+                raise ValueError(f"two models would both be called {label!r}; give one of them a `label`")
+        return self
+
+
+STUDIES: dict[str, type[Study]] = {"demo": Recipe, "hexaco": HexacoRecipe}
 
 
 def recipe_names() -> list[str]:
@@ -129,7 +188,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load_recipe(name_or_path: str) -> Recipe:
+def load_recipe(name_or_path: str) -> Study:
     """Load a packaged recipe by name, or a YAML file by path.
 
     Relative paths inside a recipe file are taken from the file's own folder.
@@ -155,30 +214,43 @@ def load_recipe(name_or_path: str) -> Recipe:
         raise RecipeError(f"{path}: a recipe is a mapping of keys to values.", f"Found {type(values).__name__}.", "")
     values.setdefault("name", path.stem)
     try:
-        return _absolute(Recipe.model_validate(values), path.parent)
+        return _absolute(study_of(values).model_validate(values), path.parent)
     except ValidationError as error:
-        raise _explained(path, error) from error
+        raise _explained(path, study_of(values), error) from error
 
 
-def _absolute(recipe: Recipe, folder: Path) -> Recipe:
-    def at(path: Path | None) -> Path | None:
-        return None if path is None else (folder / path).resolve()
+def study_of(values: Mapping[str, Any]) -> type[Study]:
+    """The kind of recipe that these settings are of.
 
-    return recipe.model_copy(
-        update={
-            "personas": at(recipe.personas),
-            "model": recipe.model.model_copy(update={"chat_template": at(recipe.model.chat_template)}),
-            "hexaco": recipe.hexaco.model_copy(update={"items": at(recipe.hexaco.items)}),
-            "preferences": recipe.preferences.model_copy(update={"tasks": at(recipe.preferences.tasks)}),
-        }
-    )
+    Raises:
+        RecipeError: there is no such study.
+    """
+    name = values.get("study", "demo")
+    if not isinstance(name, str) or name not in STUDIES:
+        raise RecipeError(
+            f"Unknown study {name!r}.{nearest(str(name), STUDIES)}", f"Studies: {', '.join(STUDIES)}.", "Correct it."
+        )
+    return STUDIES[name]
 
 
-def _explained(path: Path, error: ValidationError) -> RecipeError:
+def _absolute(part: PartType, folder: Path) -> PartType:
+    """Relative paths, in every section, are taken from the recipe's own folder."""
+
+    def at(value: Any) -> Any:
+        if isinstance(value, Path):
+            return (folder / value).resolve()
+        if isinstance(value, Part):
+            return _absolute(value, folder)
+        return tuple(map(at, value)) if isinstance(value, tuple) else value
+
+    return part.model_copy(update={name: at(value) for name, value in part})
+
+
+def _explained(path: Path, study: type[Study], error: ValidationError) -> RecipeError:
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"]) or "(whole recipe)"
     if first["type"] == "extra_forbidden":
-        known = _fields_at(first["loc"][:-1])
+        known = _fields_at(study, first["loc"][:-1])
         key = str(first["loc"][-1])
         return RecipeError(
             f"{path}: unknown key {where!r}.{nearest(key, known)}",
@@ -190,10 +262,13 @@ def _explained(path: Path, error: ValidationError) -> RecipeError:
     )
 
 
-def _fields_at(location: tuple[int | str, ...]) -> list[str]:
-    model: type[BaseModel] = Recipe
+def _fields_at(study: type[Study], location: tuple[int | str, ...]) -> list[str]:
+    model: type[BaseModel] = study
     for part in location:
-        annotation = model.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            model = annotation
+        if isinstance(part, int):  # place in a list, whose field was stepped into before
+            continue
+        annotation = model.model_fields[part].annotation
+        for inner in (annotation, *get_args(annotation)):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
     return list(model.model_fields)

@@ -25,20 +25,43 @@ def headline_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Recor
     }
 
 
+def questionnaire_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
+    """Sections hexaco, statistics, wordings and models of a questionnaire study."""
+    just_helpful = tables.get("hexaco_just_helpful", pl.DataFrame())
+    wordings = tables["hexaco_specifications"].unique(["model", "group"], keep="first", maintain_order=True)
+    between = tables.get("hexaco_between_models", pl.DataFrame())
+    ends = {"low": pl.col("smallest"), "high": pl.col("largest"), "range": pl.lit("over wordings and orders")}
+    domain, wording = ["model", "contrast", "domain", "p", "q", "p_holm", "p_max_t"], ["model", "group", "robust"]
+    return {
+        "hexaco": _hexaco(tables),
+        "statistics": [
+            *_records(tables["hexaco_domain_contrasts"], "domain difference", "difference", "n", domain),
+            *_records(
+                just_helpful, "slope of meta - self on helpful - self", "slope", "n_items", ["model", "reducible"]
+            ),
+            *_records(tables["hexaco_bias"], "bias index", "value", "n", ["model", "persona", "index", "flag"]),
+        ],
+        "wordings": _records(
+            wordings.with_columns(**ends), "median difference", "median", "n_specifications", [*wording, "range"]
+        ),
+        "models": _records(between, "profile correlation", "r", "n", ["profile", "subject", "model_x", "model_y"]),
+    }
+
+
 def _hexaco(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
     facets, domains = tables["hexaco_facets"], tables["hexaco_domains"]
     contrasts, quality = tables["hexaco_contrasts"], tables["hexaco_quality"]
     consistency = quality.rename({"key_consistency_low": "low", "key_consistency_high": "high"})
     return [
-        *_records(facets, "facet trait", "trait", "n_items", ["persona", "facet", "acquiescence"]),
-        *_records(domains, "domain trait", "trait", "n_items", ["persona", "domain"]),
-        *_records(contrasts, "difference", "difference", "n", ["contrast", "facet", "p", "q"]),
+        *_records(facets, "facet trait", "trait", "n_items", ["model", "persona", "facet", "acquiescence"]),
+        *_records(domains, "domain trait", "trait", "n_items", ["model", "persona", "domain"]),
+        *_records(contrasts, "difference", "difference", "n", ["model", "contrast", "facet", "p", "q", "p_holm"]),
         *_records(
             consistency,
             "correlation of + and - items over facets",
             "key_consistency",
             "n",
-            ["persona", "label_mass", "order_bias", "acquiescence"],
+            ["model", "persona", "label_mass", "order_bias", "acquiescence"],
         ),
     ]
 
@@ -104,6 +127,8 @@ def _steering(steering: pl.DataFrame) -> list[Record]:
 
 
 def _records(frame: pl.DataFrame, name: str, value: str, n: str, keys: Sequence[str]) -> list[Record]:
+    if frame.is_empty() or value not in frame.columns:
+        return []
     named = frame.select(
         pl.lit(name).alias("name"),
         pl.col(value).alias("value"),

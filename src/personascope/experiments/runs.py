@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from personascope.errors import FileFormatError, RunFolderError
-from personascope.experiments.recipe import Recipe
+from personascope.experiments.recipe import Study
 from personascope.files import (
     TEMPORARY_PREFIX,
     atomic_write,
@@ -42,7 +42,7 @@ class RunFolder:
     """
 
     path: Path
-    recipe: Recipe
+    recipe: Study
     fork: bool = False
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -143,20 +143,24 @@ class RunFolder:
                 return None
         return {table: pl.read_parquet(self._table(table)) for table in hashes}
 
-    def write_provenance(self, backend: dict[str, str], extra: dict[str, Any]) -> None:
-        """Versions, machine, model fingerprint, seeds and timings; the only file that may differ between reruns."""
+    def write_provenance(self, backends: Mapping[str, Mapping[str, str]], extra: dict[str, Any]) -> None:
+        """Versions, machine, seeds, timings and each model's fingerprint; the only file that may differ in reruns."""
         write_json(
             self.path / "provenance.json",
             {
                 "recipe_sha256": self.recipe.hash(),
                 "seed": self.recipe.seed,
-                "backend": backend,
+                "backends": {label: dict(facts) for label, facts in backends.items()},
                 "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
                 "machine": {"system": platform.platform(), "processor": platform.machine()},
                 "seconds": {name: round(value, 2) for name, value in self.seconds.items()},
                 **extra,
             },
         )
+
+    def provenance(self) -> dict[str, Any]:
+        """What `write_provenance` wrote."""
+        return dict(read_json(self.path / "provenance.json"))
 
     def write_results(self, results: dict[str, Any]) -> None:
         """results.json: every headline number; no timings, so that reruns are identical."""

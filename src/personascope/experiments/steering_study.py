@@ -9,7 +9,8 @@ import polars as pl
 
 from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
-from personascope.experiments.asking import Material, choice_prompt, item_prompt
+from personascope.experiments.asking import Material, choice_prompt
+from personascope.experiments.questionnaires import item_prompt
 from personascope.experiments.recipe import Recipe
 from personascope.experiments.rows import Rows, facet_rows, task_rows
 from personascope.models.engine import HookEngine
@@ -117,9 +118,9 @@ def steer_facet(
     features: Mapping[int, Features],
 ) -> pl.DataFrame:
     """Push every token from the item on; the first persona answers the facet's items in both anchor orders."""
-    items = material.bank.subset([recipe.steering.facet]).items
+    items = material.questionnaire.bank.subset([recipe.steering.facet]).items
     asked = [(number, item, order) for number, item in enumerate(items) for order in ORDERS]
-    prompts = [item_prompt(engine, material.respondents[0], item, order) for _, item, order in asked]
+    prompts = [item_prompt(engine, material.questionnaire.respondents[0], item, order) for _, item, order in asked]
     answers = _sweep(engine, prompts, directions, FROM_ITEM, likert_template(ORDERS[0]), features, recipe)
     curve = facet_curve(
         answers,

@@ -10,10 +10,11 @@ import numpy as np
 import polars as pl
 from jaxtyping import Float
 
-from personascope.errors import DataError, nearest
+from personascope.errors import DataError
 from personascope.measures.by_model import by_model
 from personascope.measures.desirability import keyed_items
 from personascope.measures.intervals import CONFIDENCE
+from personascope.measures.pairing import pair_items
 
 _EFFECTS = ("raw", "raw_low", "raw_high", "adjusted", "low", "high", "desirability_slope", "slope_low", "slope_high")
 
@@ -131,7 +132,7 @@ def _partial_effects(answers: pl.DataFrame, pairs: Sequence[tuple[str, str]]) ->
     items = keyed_items(answers)
     rows: list[dict[str, Any]] = []
     for persona, reference in pairs:
-        both = _differences(items, persona, reference)
+        both = pair_items(items, persona, reference)
         used = both.filter(pl.col("desirability").is_not_null())
         _require_varied(used)
         cells = _Cells.of(used)
@@ -150,26 +151,6 @@ def _partial_effects(answers: pl.DataFrame, pairs: Sequence[tuple[str, str]]) ->
             numbers = dict(zip(_EFFECTS, (*first, *second, *slope), strict=True))
             rows.append({**names, **numbers, "n": n, "n_left_out": both.filter(own).height - n})
     return pl.DataFrame(rows, schema_overrides=dict.fromkeys(_EFFECTS, pl.Float64), infer_schema_length=None)
-
-
-def _differences(items: pl.DataFrame, persona: str, reference: str) -> pl.DataFrame:
-    """Items of both personas with d, the difference of their agreement."""
-    known = items["persona"].unique().sort().to_list()
-    for name in (persona, reference):
-        if name not in known:
-            raise DataError(
-                f"No answers of persona {name!r}.{nearest(name, known)}", f"The table has {known}.", "Ask it first."
-            )
-    ours, theirs = (items.filter(pl.col("persona") == name) for name in (persona, reference))
-    unpaired = sorted(set(ours["item"]) ^ set(theirs["item"]))
-    if unpaired:
-        raise DataError(
-            f"{len(unpaired)} items were answered by only one of {persona!r} and {reference!r}: {unpaired[0]!r} ...",
-            "A contrast compares answers to the same items.",
-            "Ask the missing items, or leave them out for both personas.",
-        )
-    answers = theirs.select("item", theirs="agreement")
-    return ours.join(answers, on="item", maintain_order="left").with_columns(d=pl.col("agreement") - pl.col("theirs"))
 
 
 def _components(answers: pl.DataFrame) -> pl.DataFrame:

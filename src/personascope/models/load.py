@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import transformers
@@ -17,6 +17,11 @@ from personascope.models.precision import default_dtype
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+PLAIN_CHAT = (
+    "{% if bos_token %}{{ bos_token }}{% endif %}{% for message in messages %}{{ message['content'] }}\n\n{% endfor %}"
+)
+"""Chat template for base models: the persona, the question and the start of the answer as paragraphs of one text."""
+
 
 def load_model(
     name: str,
@@ -24,7 +29,7 @@ def load_model(
     dtype: str = "float32",
     device: str = "cpu",
     revision: str | None = None,
-    chat_template: Path | None = None,
+    chat_template: Path | Literal["plain"] | None = None,
     threads: int | None = None,
 ) -> HookEngine:
     """Load a causal language model and return the engine that runs it.
@@ -35,7 +40,8 @@ def load_model(
             float32; `judge_precision` says what that moves.
         device: torch device.
         revision: hub revision.
-        chat_template: Jinja file that replaces the tokenizer's own chat template.
+        chat_template: Jinja file that replaces the tokenizer's own chat template; "plain", for base models,
+            sets paragraphs without marks of turns.
         threads: CPU threads; None leaves torch's setting.
 
     Raises:
@@ -51,7 +57,7 @@ def load_model(
     number_type = default_dtype(_device(device)) if dtype == "auto" else DTYPES[dtype]
     model, tokenizer = _from_pretrained(name, source, number_type, revision)
     if chat_template is not None:
-        tokenizer.chat_template = _read_template(chat_template)
+        tokenizer.chat_template = PLAIN_CHAT if chat_template == "plain" else _read_template(Path(chat_template))
     identity = {
         "revision": str(revision or getattr(model.config, "_commit_hash", None) or ""),
         "weights": weights_hash(model),

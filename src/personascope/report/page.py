@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
 import plotly.io
@@ -21,7 +22,9 @@ from personascope.report.theme import persona_styles
 _UNSAFE = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
-def build_page(tables: dict[str, pl.DataFrame], *, title: str, facts: dict[str, str]) -> str:
+def build_page(
+    tables: dict[str, pl.DataFrame], *, title: str, facts: dict[str, str], methods: Sequence[str] = ()
+) -> str:
     """Render a study's tables as one self-contained HTML page.
 
     Args:
@@ -29,6 +32,7 @@ def build_page(tables: dict[str, pl.DataFrame], *, title: str, facts: dict[str, 
             tables without rows; a section appears only when its tables are there.
         title: of the page.
         facts: provenance lines (model, layers, seeds, versions, timings), shown in this order.
+        methods: paragraphs on how the numbers were made, for a reader who wants to cite them; they end the page.
 
     Returns:
         HTML text. Everything is inline, all text is escaped, and its content security policy forbids loading anything
@@ -45,6 +49,7 @@ def build_page(tables: dict[str, pl.DataFrame], *, title: str, facts: dict[str, 
     return environment.get_template("template.html.j2").render(
         title=title,
         facts=facts,
+        methods=methods,
         sections=sections(shown, persona_styles(personas(shown))),
         figure_json=figure_json,
         styles=Markup(_source(environment, "page.css")),  # noqa: S704

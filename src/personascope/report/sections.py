@@ -1,22 +1,15 @@
-"""The page's sections, in the order of the study: which table gives which words and which figure."""
+"""The page's sections: words and figures of every outline for which there are tables, model by model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
 import polars as pl
 
-from personascope.report import figures_hexaco as hexaco
-from personascope.report import figures_preferences as preferences
-from personascope.report import figures_probes as probes
-from personascope.report import findings, sentences, sentences_causal
-from personascope.report.figures_steering import steering_curves
+from personascope.report.outline import COMPARISON, STUDY, Outline, Tables
 from personascope.report.selectors import Selector, selectors_of
 from personascope.report.theme import Styles
-
-Tables = Mapping[str, pl.DataFrame]
 
 
 @dataclass(frozen=True)
@@ -44,222 +37,38 @@ class Section:
         return selectors_of(self.id, [drawing.figure for drawing in self.drawings])
 
 
-@dataclass(frozen=True)
-class _Part:
-    """One table's share of a section."""
-
-    table: str
-    id: str
-    caption: str
-    words: Callable[[pl.DataFrame], list[str]]
-    draw: Callable[[Tables, Styles], go.Figure | None]
-
-
-@dataclass(frozen=True)
-class _Plan:
-    id: str
-    heading: str
-    parts: tuple[_Part, ...]
-    care: str
-
-
 def sections(tables: Tables, styles: Styles) -> list[Section]:
     """All sections for which there are tables.
+
+    Tables with a column `model` that holds several models give a block of sections for each of them; tables without
+    one belong to no single model and follow once, before what compares the models.
 
     Args:
         tables: what `tables.present` returned.
         styles: colour and marker of every persona on the page.
     """
+    named = [frame["model"] for frame in tables.values() if "model" in frame.columns]
+    models = list(dict.fromkeys(model for column in named for model in column.unique(maintain_order=True).drop_nulls()))
     found = []
-    for plan in _STUDY:
-        parts = [part for part in plan.parts if part.table in tables]
-        words = [text for part in parts for text in part.words(tables[part.table])]
-        figures = [(part, part.draw(tables, styles)) for part in parts]
-        drawings = [Drawing(part.id, part.caption, figure) for part, figure in figures if figure is not None]
-        if drawings:
-            found.append(Section(plan.id, plan.heading, tuple(words), tuple(drawings), plan.care))
+    shared = dict(tables)
+    if len(models) > 1:
+        shared = {name: frame for name, frame in tables.items() if "model" not in frame.columns}
+        for number, model in enumerate(models, start=1):
+            own = {name: frame.filter(pl.col("model") == model) for name, frame in tables.items() if name not in shared}
+            for outline in STUDY:
+                found += _section(outline, own, styles, suffix=f"-m{number}", title=f": {model}")
+    for outline in (*STUDY, *COMPARISON):
+        found += _section(outline, shared, styles)
     return found
 
 
-def _domains(tables: Tables) -> dict[str, str | None] | None:
-    return hexaco.domains_of(tables["hexaco_facets"]) if "hexaco_facets" in tables else None
-
-
-def _own_directions(tables: Tables, styles: Styles) -> go.Figure | None:
-    frame = tables["direction_cosines"]
-    has_own = frame.filter(pl.col("direction") == pl.col("other")).height > 0
-    return probes.own_direction_curves(frame, styles) if has_own else None
-
-
-def _steering(tables: Tables, _: Styles) -> go.Figure:
-    """The curves, opened at the first target's strongest layer, which is the one its paragraph speaks of."""
-    frame = tables["steering"]
-    target = frame["target"][0]
-    found = findings.pushes(frame, target)
-    return steering_curves(frame, target, findings.strongest_push(found).layer if found else None)
-
-
-def _no_words(_: pl.DataFrame) -> list[str]:
-    return []
-
-
-_STUDY = (
-    _Plan(
-        "profile",
-        "Who it says it is",
-        (
-            _Part(
-                "hexaco_facets",
-                "facet-profile",
-                "Facet profile. One row per facet, one dot per persona; Altruism lies between the domains.",
-                sentences.facets,
-                lambda tables, styles: hexaco.facet_profile(tables["hexaco_facets"], styles),
-            ),
-            _Part(
-                "hexaco_domains",
-                "domain-profile",
-                "Domain profile. The mean over each domain's facets.",
-                _no_words,
-                lambda tables, styles: hexaco.domain_profile(tables["hexaco_domains"], styles),
-            ),
-        ),
-        "Intervals are over items, not over wordings or models. A score near 0 can mean no opinion as well as a "
-        "balanced one, and what a model says of itself is not what it does.",
-    ),
-    _Plan(
-        "contrasts",
-        "Who it would be",
-        (
-            _Part(
-                "hexaco_contrasts",
-                "facet-contrasts",
-                "Differences paired by item, with 95 % intervals. A filled dot with a star has q < .05.",
-                sentences.contrasts,
-                lambda tables, styles: hexaco.contrasts(tables["hexaco_contrasts"], _domains(tables), styles),
-            ),
-        ),
-        "q is corrected over the facets of one contrast only. A neutral wording such as a placebo shows how much any "
-        "change of words moves the answers; differences of that size say nothing about the persona.",
-    ),
-    _Plan(
-        "answers",
-        "Trust in the answers",
-        (
-            _Part(
-                "hexaco_quality",
-                "answer-quality",
-                "What speaks for and against the answers, by persona.",
-                sentences.answer_quality,
-                lambda tables, styles: hexaco.answer_quality(tables["hexaco_quality"], styles),
-            ),
-            _Part(
-                "hexaco_items",
-                "single-items",
-                "Every statement of one persona. Hover to read it.",
-                sentences.items,
-                lambda tables, styles: hexaco.single_items(tables["hexaco_items"], _domains(tables), styles),
-            ),
-        ),
-        "Where the label mass is low the model did not mean to answer with a label at all; where acquiescence is "
-        "large, a raw answer shows the habit of saying yes before it shows a trait.",
-    ),
-    _Plan(
-        "preferences",
-        "What it prefers",
-        (
-            _Part(
-                "utilities",
-                "topic-utilities",
-                "Utilities by topic. Each dot is a task; hover to read it.",
-                sentences.utilities,
-                lambda tables, styles: preferences.utilities_by_topic(tables["utilities"], styles),
-            ),
-            _Part(
-                "preference_quality",
-                "choice-quality",
-                "Position bias beside the size of the preferences, and their reliability.",
-                sentences.preferences,
-                lambda tables, styles: preferences.choice_quality(tables["preference_quality"], styles),
-            ),
-            _Part(
-                "utility_correlations",
-                "utility-correlations",
-                "Correlation of utilities between personas. A star marks an interval that excludes 0.",
-                sentences.correlations,
-                lambda tables, _: preferences.utility_correlations(tables["utility_correlations"]),
-            ),
-        ),
-        "Utilities are corrected for position, but where the position bias is many times the spread of preferences "
-        "they rest on small differences of large numbers. Each is relative to this pool of tasks.",
-    ),
-    _Plan(
-        "probes",
-        "Where it is written",
-        (
-            _Part(
-                "probes",
-                "layer-curves",
-                "Held-out score of the probe at each layer, with its controls.",
-                sentences.probes,
-                lambda tables, styles: probes.layer_curves(tables["probes"], styles),
-            ),
-        ),
-        "A probe finds what can be read, not what is used. A score that the text alone also reaches says that the "
-        "residual stream holds the words of the prompt, no more.",
-    ),
-    _Plan(
-        "transfer",
-        "Do personas share it",
-        (
-            _Part(
-                "transfer",
-                "transfer-maps",
-                "Rows: persona the probe was trained on; columns: persona it was tested on. Hover for intervals; a "
-                "star marks a difference whose interval lies above 0.",
-                sentences_causal.transfer,
-                lambda tables, _: probes.transfer_maps(tables["transfer"], findings.best_transfer(tables["transfer"])),
-            ),
-        ),
-        "Personas that like the same tasks make probes transfer without any shared code for preference; only the third "
-        "map, and only where its interval lies above 0, goes beyond that.",
-    ),
-    _Plan(
-        "directions",
-        "Geometry of directions",
-        (
-            _Part(
-                "direction_cosines",
-                "direction-map",
-                "Cosines at one layer. A star marks those beyond the 95th percentile of random directions.",
-                sentences_causal.directions,
-                lambda tables, _: probes.direction_map(
-                    tables["direction_cosines"], findings.strongest_cosine_layer(tables["direction_cosines"])
-                ),
-            ),
-            _Part(
-                "direction_cosines",
-                "own-directions",
-                "Each persona's preference direction against its own identity direction, over layers.",
-                _no_words,
-                _own_directions,
-            ),
-        ),
-        "In a space where a few dimensions carry most of the variance, unrelated directions can have large cosines; a "
-        "large one says that the two share an axis, not that they mean the same.",
-    ),
-    _Plan(
-        "steering",
-        "Does it cause it",
-        (
-            _Part(
-                "steering",
-                "steering-curves",
-                "Read-out against strength, with label mass below. Grey: random directions of the same length.",
-                sentences_causal.steering,
-                _steering,
-            ),
-        ),
-        "A choice curve is symmetric about 1/2 by construction, so only its slope is a finding. Where the label mass "
-        "falls the model stops answering, and the read-out describes the few answers that remain.",
-    ),
-)
+def _section(outline: Outline, tables: Tables, styles: Styles, *, suffix: str = "", title: str = "") -> list[Section]:
+    """The section of an outline, or none; `suffix` keeps element ids apart."""
+    tables = {name: frame for name, frame in tables.items() if not frame.is_empty()}
+    parts = [part for part in outline.parts if part.table in tables]
+    words = [text for part in parts for text in part.words(tables[part.table])]
+    figures = [(part, part.draw(tables, styles)) for part in parts]
+    drawings = [Drawing(part.id + suffix, part.caption, figure) for part, figure in figures if figure is not None]
+    if not drawings and not words:
+        return []
+    return [Section(outline.id + suffix, outline.heading + title, tuple(words), tuple(drawings), outline.care)]

@@ -15,6 +15,14 @@ _COLUMNS = {
     "hexaco_contrasts": "contrast facet difference low high p q difference_positive difference_negative n",
     "hexaco_items": "persona item facet key text agreement order_bias label_mass",
     "hexaco_quality": "persona label_mass order_bias acquiescence key_consistency n",
+    "hexaco_bias": "persona index value low high flag",
+    "hexaco_specifications": "contrast domain phrasing order difference low high rank robust n share_significant "
+    "n_specifications",
+    "hexaco_components": "component share",
+    "hexaco_just_helpful": "statement",
+    "hexaco_just_helpful_residuals": "facet x y residual low high",
+    "hexaco_short_and_rest": "contrast facet short_difference rest_difference gap gap_se z",
+    "hexaco_between_models": "profile subject model_x model_y r low high n",
     "utilities": "persona task topic text utility se",
     "preference_quality": "persona order_bias order_bias_low order_bias_high flip_share label_mass sd_log_odds "
     "split_half split_half_low split_half_high n_pairs",
