@@ -48,7 +48,7 @@ def sections(tables: Tables, styles: Styles) -> list[Section]:
         styles: colour and marker of every persona on the page.
     """
     named = [frame["model"] for frame in tables.values() if "model" in frame.columns]
-    models = list(dict.fromkeys(model for column in named for model in column.unique(maintain_order=True).drop_nulls()))
+    models = list(dict.fromkeys(model for column in named for model in column.unique(maintain_order=True)))
     found = []
     shared = dict(tables)
     if len(models) > 1:
