@@ -32,17 +32,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
-    """Run the study, or continue it, or do nothing when it is finished; returns the page's path.
-
-    Args:
-        recipe: what to do.
-        folder: run folder; a new or empty one, or that of the same recipe.
-        progress: called with (part, done, total) as work proceeds.
-        fork: when the folder belongs to another run, start or continue one beside it.
-
-    Raises:
-        PersonascopeError: see `errors`; what was finished stays, and running again continues.
-    """
+    """Run, continue or find finished; returns the page's path. Arguments and errors: see `studies.run_study`."""
     run = RunFolder(folder, recipe, fork)
     if run.is_finished():
         return run.report
