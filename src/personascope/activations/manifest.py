@@ -21,7 +21,7 @@ import numpy as np
 
 from personascope.activations.layout import Identity
 from personascope.activations.plan import Plan
-from personascope.activations.publish import sweep_strays, write_once, write_whole
+from personascope.activations.publish import append_line, sweep_strays, write_once
 from personascope.activations.shard import COMPACT, Shard, ShardRecord, shard_path
 from personascope.errors import FileFormatError, StoreError
 from personascope.files import canonical_json, fsync_folder, read_json, sha256_json
@@ -61,20 +61,8 @@ def append_record(folder: Path, record: ShardRecord) -> None:
         OSError: the disk is full or failing; at worst a torn line is left, which readers ignore.
     """
     body = dataclasses.asdict(record)
-    line = canonical_json({**body, "crc": _checksum(body)}).encode("ascii") + b"\n"
-    path = folder / MANIFEST
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        size = os.fstat(descriptor).st_size
-        created = size == 0
-        if not created and os.pread(descriptor, 1, size - 1) != b"\n":
-            line = b"\n" + line  # a torn last line must not swallow this one
-        write_whole(descriptor, line)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    if created:
-        fsync_folder(folder)
+    line = canonical_json({**body, "crc": _checksum(body)}).encode("ascii")
+    append_line(folder / MANIFEST, line)
 
 
 def read_records(folder: Path) -> dict[int, ShardRecord]:

@@ -67,6 +67,25 @@ def write_once(target: Path, payload: bytes) -> bool:
         return link_once(temporary, target)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line to a file that is made if need be; when this returns, it will survive a crash.
+
+    Raises:
+        OSError: the disk is full or failing; at worst a torn line is left, which readers have to ignore.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        size = os.fstat(descriptor).st_size
+        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        # a torn last line must not swallow this one
+        write_whole(descriptor, (b"\n" if is_torn else b"") + line + b"\n")
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    if size == 0:
+        fsync_folder(path.parent)
+
+
 def write_whole(descriptor: int, data: bytes) -> None:
     """Write all of `data`, however little the system takes at a time."""
     while data:

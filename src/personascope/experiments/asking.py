@@ -13,7 +13,8 @@ from personascope.activations.store import ActivationStore
 from personascope.errors import DataError
 from personascope.experiments.plans import make_plan
 from personascope.experiments.questionnaires import Questionnaire, load_questionnaire, questionnaire_plan
-from personascope.experiments.recipe import ActivationsPart, Recipe
+from personascope.experiments.recipe import Recipe
+from personascope.experiments.recipe_parts import ActivationsPart
 from personascope.instruments.pairs import d_regular_pairs
 from personascope.instruments.personas import Persona, load_personas, pick_personas
 from personascope.instruments.tasks import Task, TaskPool, load_tasks

@@ -8,14 +8,23 @@ from dataclasses import dataclass
 from personascope.activations.plan import Plan
 from personascope.experiments.asking import Material, choice_prompt, demo_plans, load_material
 from personascope.experiments.demo import load_recipe_model
-from personascope.experiments.plans import answers_only, load_model_part
-from personascope.experiments.questionnaires import item_prompt, load_study_questionnaire, questionnaire_plan
+from personascope.experiments.hexaco import study_plans
+from personascope.experiments.plans import load_model_part
+from personascope.experiments.questionnaires import (
+    item_prompt,
+    load_study_questionnaire,
+    rating_template,
+)
 from personascope.experiments.recipe import HexacoRecipe, Recipe
+from personascope.experiments.recipe_parts import WrittenPart
+from personascope.experiments.written_answers import written_parts, written_rows
 from personascope.models.engine import HookEngine
+from personascope.models.generation import generate
 from personascope.prompts.positions import resolve
+from personascope.prompts.prompt import Prompt
 from personascope.prompts.templates import ORDERS
 
-TIMED_PROMPTS = 24
+TIMED_PROMPTS, TIMED_NEW_TOKENS = 24, 8
 
 
 @dataclass(frozen=True)
@@ -31,14 +40,30 @@ class PlanLine:
 
 
 def estimate_hexaco(recipe: HexacoRecipe) -> list[PlanLine]:
-    """One line for each model of a questionnaire study; the minutes of its statistics are not counted."""
+    """Lines for each model of a questionnaire study and each way of asking; its statistics are not counted."""
     asked = load_study_questionnaire(recipe)
     lines = []
     for part in recipe.models:
         engine = load_model_part(part)
-        plan = questionnaire_plan(part.label, engine, asked, answers_only(recipe.rows_per_shard))
-        lines.append(_line(plan, engine, _tokens_per_second(engine, plan)))
+        plans = study_plans(engine, part.label, asked, recipe)
+        rate = _tokens_per_second(engine, plans[""])
+        lines += [_line(plan, engine, rate) for plan in plans.values()]
+        for name, written in written_parts(recipe).items():
+            prompts = [row.prompt for row in written_rows(engine, asked, written)]
+            lines.append(_written_line(f"{part.label}, {name}", engine, prompts, written))
     return lines
+
+
+def _written_line(name: str, engine: HookEngine, prompts: list[Prompt], part: WrittenPart) -> PlanLine:
+    """Every answer is taken to be as long as it may be; bytes are those of the texts, at 4 for a token."""
+    timed, length = prompts[:TIMED_PROMPTS], min(TIMED_NEW_TOKENS, part.max_new_tokens)
+    started = time.monotonic()
+    generate(engine, timed, max_new_tokens=length, temperature=0, seed=0)
+    seconds = (time.monotonic() - started) / (len(timed) * length)
+    answers = len(prompts) * part.samples
+    tokens = sum(map(len, prompts)) * part.samples
+    written = answers * part.max_new_tokens
+    return PlanLine(name, answers, tokens + written, tokens + written, 4 * written, written * seconds / 60)
 
 
 def estimate_demo(recipe: Recipe) -> list[PlanLine]:
@@ -71,7 +96,8 @@ def _steering_line(engine: HookEngine, material: Material, recipe: Recipe, rate:
     pairs = [material.pairs[number] for number in range(min(part.pairs, len(material.pairs)))]
     asked = [(choice_prompt(engine, material.choosers[0], tasks[i], tasks[j]), "from:task_a") for i, j in pairs] * 2
     persona, bank = material.questionnaire.respondents[0], material.questionnaire.bank.subset([part.facet])
-    asked += [(item_prompt(engine, persona, item, order), "from:item") for item in bank.items for order in ORDERS]
+    templates = [rating_template(engine, material.questionnaire.scale, order) for order in ORDERS]
+    asked += [(item_prompt(engine, persona, item, one), "from:item") for item in bank.items for one in templates]
     steered = sum(len(resolve(prompt, where)) for prompt, where in asked)
     n_cells = (len(part.coefficients) - 1) * (1 + part.random_directions)
     blocks = sum(engine.n_layers - 1 - layer for layer in part.layers) / engine.n_layers

@@ -1,13 +1,15 @@
 """The questionnaire study: who each model says it is, who it would be, and what speaks against believing it.
 
 Any number of models answer the same items under the same personas, in several wordings and both anchor orders. All
-scores are of the first wording; the others say how far the scores hang on it.
+scores are of the first wording; the others say how far the scores hang on it, and so do other scales and answers that
+are written out.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -20,6 +22,7 @@ from personascope.experiments.questionnaires import (
     Questionnaire,
     answer_table,
     load_study_questionnaire,
+    load_variants,
     prior_table,
     questionnaire_plan,
 )
@@ -27,6 +30,7 @@ from personascope.experiments.recipe import HexacoRecipe
 from personascope.experiments.results import questionnaire_results
 from personascope.experiments.runs import RunFolder
 from personascope.experiments.study_tables import study_tables
+from personascope.experiments.written_answers import write_answers, written_parts
 from personascope.models.engine import HookEngine
 from personascope.report.methods import methods_text
 from personascope.report.page import build_page
@@ -41,32 +45,45 @@ def run_hexaco(recipe: HexacoRecipe, folder: Path, progress: Progress, *, fork: 
         return run.report
     asked = load_study_questionnaire(recipe)
     engines = _Engines(recipe)
-    plans = {part.label: _plan(engines.load(part.label), part.label, asked, recipe) for part in recipe.models}
-    run.begin({label: plan.fields() for label, plan in plans.items()})
+    plans = {part.label: study_plans(engines.load(part.label), part.label, asked, recipe) for part in recipe.models}
+    run.begin({plan.name: plan.fields() for own in plans.values() for plan in own.values()})
     if run.is_finished():  # a fork of before
         return run.report
 
-    stores: dict[str, ActivationStore] = {}
+    answered = {label: _Answered() for label in plans}
     backends: dict[str, dict[str, str]] = {}
-    for label, plan in plans.items():
+    for label, own in plans.items():
         engine = engines.load(label)
-        started, total = time.monotonic(), len(plan.rows)
-        progress(label, 0, total)
-        stores[label] = collect(
-            plan,
-            engine,
-            run.store(label),
-            progress=lambda rows, _tokens, label=label, total=total: progress(label, rows, total),  # type: ignore[misc]
-        )
         backends[label] = engine.fingerprint()
+        started = time.monotonic()
+        for variant, plan in own.items():
+            answered[label].stores[variant] = _collect(plan, engine, run, progress)
         run.seconds[f"collect {label}"] = time.monotonic() - started
+        started = time.monotonic()
+        for read_out, written in written_parts(recipe).items():
+            answered[label].written[read_out] = write_answers(
+                engine,
+                asked,
+                written,
+                run.store(f"{label}+{read_out}"),
+                seed=recipe.seed,
+                progress=_named(progress, f"{label}, {read_out}"),
+            )
+        run.seconds[f"write {label}"] = time.monotonic() - started
     engines.drop()
 
-    tables = run.stage("answers", lambda: _answers(stores, asked))
+    tables = run.stage("answers", lambda: _answers(answered, asked))
     tables |= run.stage("scores", lambda: study_tables(tables, asked.bank, recipe, progress))
     run.write_results(questionnaire_results(tables))
     run.write_provenance(
-        backends, {"stores": {name: {"rows": store.n_rows, "plan_key": store.key} for name, store in stores.items()}}
+        backends,
+        {
+            "stores": {
+                plans[label][variant].name: {"rows": store.n_rows, "plan_key": store.key}
+                for label, own in answered.items()
+                for variant, store in own.stores.items()
+            }
+        },
     )
     write_page(run, recipe, tables)
     return run.report
@@ -89,20 +106,58 @@ class _Engines:
         self._held = None
 
 
-def _plan(engine: HookEngine, label: str, asked: Questionnaire, recipe: HexacoRecipe) -> Plan:
-    return questionnaire_plan(label, engine, asked, answers_only(recipe.rows_per_shard))
+@dataclass
+class _Answered:
+    """What one model answered: stores by variant ("" is the main scale), written answers by read-out."""
+
+    stores: dict[str, ActivationStore] = field(default_factory=dict)
+    written: dict[str, pl.DataFrame] = field(default_factory=dict)
 
 
-def _answers(stores: Mapping[str, ActivationStore], asked: Questionnaire) -> dict[str, pl.DataFrame]:
-    """Answers to items, and to the item that says nothing, of all models."""
+def study_plans(engine: HookEngine, label: str, asked: Questionnaire, recipe: HexacoRecipe) -> dict[str, Plan]:
+    """Plans of one model's label probabilities by variant; "" is the main scale."""
+    kept = answers_only(recipe.rows_per_shard)
+    ways = {"": asked, **load_variants(recipe, asked)}
+    return {
+        variant: questionnaire_plan(f"{label}+{_slug(variant)}" if variant else label, engine, way, kept)
+        for variant, way in ways.items()
+    }
 
-    def named(label: str, table: pl.DataFrame) -> pl.DataFrame:
-        return table.select(pl.lit(label).alias("model"), pl.all())
 
-    tables = {"answers": pl.concat(named(label, answer_table(store, asked.bank)) for label, store in stores.items())}
-    if asked.prior:
-        tables["prior"] = pl.concat(named(label, prior_table(store)) for label, store in stores.items())
-    return tables
+def _slug(variant: str) -> str:
+    """The name of a variant as part of a folder's name; + stands in no label of a model."""
+    return variant.replace(",", "").replace(" ", "-")
+
+
+def _named(progress: Progress, name: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(name, done, total)
+
+
+def _collect(plan: Plan, engine: HookEngine, run: RunFolder, progress: Progress) -> ActivationStore:
+    total = len(plan.rows)
+    progress(plan.name, 0, total)
+    return collect(plan, engine, run.store(plan.name), progress=lambda rows, _tokens: progress(plan.name, rows, total))
+
+
+def _answers(answered: Mapping[str, _Answered], asked: Questionnaire) -> dict[str, pl.DataFrame]:
+    """Answers of all models: to the items, to the item that says nothing, on other scales, and written out."""
+    found: dict[str, list[pl.DataFrame]] = {}
+
+    def add(table: str, label: str, frame: pl.DataFrame) -> None:
+        found.setdefault(table, []).append(frame.select(pl.lit(label).alias("model"), pl.all()))
+
+    for label, own in answered.items():
+        for variant, store in own.stores.items():
+            answers = answer_table(store, asked.bank)
+            if variant:
+                add("variants", label, answers.select(pl.lit(variant).alias("variant"), pl.all()))
+                continue
+            add("answers", label, answers)
+            if asked.prior:
+                add("prior", label, prior_table(store))
+        for read_out, written in own.written.items():
+            add(read_out, label, written)
+    return {table: pl.concat(frames) for table, frames in found.items()}
 
 
 def write_page(run: RunFolder, recipe: HexacoRecipe, tables: Mapping[str, pl.DataFrame]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from personascope.activations.plan import Plan, Row
-from personascope.experiments.recipe import ActivationsPart, ModelPart
+from personascope.experiments.recipe_parts import ActivationsPart, ModelPart
 from personascope.models.engine import HookEngine
 from personascope.models.load import load_model
 from personascope.prompts.labels import resolve_options

@@ -1,4 +1,4 @@
-"""Questionnaires: items under personas and wordings, as plans of rows and as tables of answers."""
+"""Questionnaires: items under personas and wordings on a scale, as plans of rows and as tables of answers."""
 
 from __future__ import annotations
 
@@ -12,17 +12,20 @@ from personascope.activations.plan import Plan, Row
 from personascope.activations.store import ActivationStore
 from personascope.errors import DataError
 from personascope.experiments.plans import make_plan
-from personascope.experiments.recipe import ActivationsPart, HexacoPart, HexacoRecipe
+from personascope.experiments.recipe import HexacoRecipe
+from personascope.experiments.recipe_parts import ActivationsPart, Form, HexacoPart, ScalePart
 from personascope.instruments.items import Item, ItemBank, load_items
 from personascope.instruments.personas import Persona, load_personas, pick_personas
 from personascope.measures.likert import item_answers, score_likert
 from personascope.models.engine import HookEngine
 from personascope.prompts.prompt import Prompt
 from personascope.prompts.render import render
-from personascope.prompts.templates import CONTENT_FREE, ORDERS, likert_template
+from personascope.prompts.scales import agreement_anchors
+from personascope.prompts.templates import CONTENT_FREE, ORDERS, Template, likert_template
 
 FIRST = "1"
 """The wording that is asked every item; all scores are of its answers."""
+MAIN_SCALE = ScalePart()
 _NOTHING = Item(id="content-free", facet="none", key=1, text=CONTENT_FREE)
 
 
@@ -30,7 +33,7 @@ _NOTHING = Item(id="content-free", facet="none", key=1, text=CONTENT_FREE)
 class Questionnaire:
     """Which items are asked of whom: the first wording of a persona is asked all of `bank`, further ones `short`.
 
-    With `prior`, the first wording is also asked an item that says nothing.
+    With `prior`, the first wording is also asked an item that says nothing. `thinking` is for `render`.
     """
 
     bank: ItemBank
@@ -38,6 +41,8 @@ class Questionnaire:
     phrasings: int = 1
     short: ItemBank | None = None
     prior: bool = False
+    scale: ScalePart = MAIN_SCALE
+    thinking: bool | None = None
 
     def asked(self, phrasing: int) -> tuple[Item, ...]:
         """Items of a wording, by its number from 0."""
@@ -47,9 +52,9 @@ class Questionnaire:
 
 
 def load_questionnaire(
-    part: HexacoPart, personas_file: Path | None, *, phrasings: int = 1, short_form: str | None = None
+    part: HexacoPart, personas_file: Path | None, *, phrasings: int = 1, form: Form | None = None
 ) -> Questionnaire:
-    """Load and cut down the items and personas that a recipe names.
+    """Load and cut down the items and personas that a recipe names; `form` is what further wordings are asked.
 
     Raises:
         FileFormatError, DataError: as the loaders of `instruments`; a persona with fewer wordings than are asked.
@@ -69,23 +74,50 @@ def load_questionnaire(
                 "Every persona is asked in equally many wordings, so that none rests on one of them.",
                 "Write further wordings of it in your personas file, or lower hexaco.phrasings.",
             )
-    has_form = any(item.form is not None for item in bank.items)
-    short = bank.form(short_form) if short_form is not None and has_form else None
-    return Questionnaire(bank, respondents, phrasings, short)
+    return Questionnaire(bank, respondents, phrasings, short_form(bank, form))
+
+
+def short_form(bank: ItemBank, form: Form | None) -> ItemBank:
+    """The items of a form, or all of a bank whose items belong to none."""
+    has_forms = any(item.form is not None for item in bank.items)
+    return bank.form(form) if form is not None and has_forms else bank
 
 
 def load_study_questionnaire(recipe: HexacoRecipe) -> Questionnaire:
-    """What a questionnaire study asks."""
+    """What a questionnaire study asks on its main scale."""
     part = recipe.hexaco
-    asked = load_questionnaire(part, recipe.personas, phrasings=part.phrasings, short_form=part.phrasing_form)
-    return replace(asked, prior=part.prior)
+    asked = load_questionnaire(part, recipe.personas, phrasings=part.phrasings, form=part.phrasing_form)
+    return replace(asked, prior=part.prior, scale=part.scale, thinking=part.thinking)
 
 
-def item_prompt(engine: HookEngine, persona: Persona, item: Item, order: str, phrasing: int = 0) -> Prompt:
-    """One item under one wording of a persona (by its number from 0) and one anchor order."""
+def load_variants(recipe: HexacoRecipe, asked: Questionnaire) -> dict[str, Questionnaire]:
+    """The same questionnaire on each further scale, by the scale's name: a short form, in the first wording only."""
+    bank = short_form(asked.bank, recipe.hexaco.variant_form)
+    return {
+        scale.name: replace(asked, bank=bank, phrasings=1, short=None, prior=False, scale=scale)
+        for scale in recipe.hexaco.variants
+    }
+
+
+def rating_template(engine: HookEngine, scale: ScalePart, order: str) -> Template:
+    """How a rating on a scale is asked for; its labels are proved on the model's tokenizer."""
+    anchors = agreement_anchors(scale.options)
+    return likert_template(order, anchors, labels=scale.labels, wording=scale.wording, tokenizer=engine.tokenizer)
+
+
+def item_prompt(
+    engine: HookEngine,
+    persona: Persona,
+    item: Item,
+    template: Template,
+    *,
+    phrasing: int = 0,
+    thinking: bool | None = None,
+) -> Prompt:
+    """One item under one wording of a persona (by its number from 0)."""
     wording = persona.phrasings[phrasing]
     slots = {"framing": wording.framing, "item": item.text}
-    return render(engine.tokenizer, likert_template(order), slots, system=wording.system)
+    return render(engine.tokenizer, template, slots, system=wording.system, thinking=thinking)
 
 
 def questionnaire_plan(name: str, engine: HookEngine, asked: Questionnaire, kept: ActivationsPart) -> Plan:
@@ -93,18 +125,19 @@ def questionnaire_plan(name: str, engine: HookEngine, asked: Questionnaire, kept
 
     Rows carry persona, item, order and phrasing ("1" is the first).
     """
+    templates = {order: rating_template(engine, asked.scale, order) for order in ORDERS}
     rows = tuple(
         Row(
             id=f"{persona.name}/{phrasing + 1}/{item.id}/{order}",
-            prompt=item_prompt(engine, persona, item, order, phrasing),
+            prompt=item_prompt(engine, persona, item, template, phrasing=phrasing, thinking=asked.thinking),
             meta={"persona": persona.name, "item": item.id, "order": order, "phrasing": str(phrasing + 1)},
         )
         for persona in asked.respondents
         for phrasing in range(asked.phrasings)
-        for order in ORDERS
+        for order, template in templates.items()
         for item in asked.asked(phrasing)
     )
-    return make_plan(name, engine, rows, kept, likert_template(ORDERS[0]), {"items": asked.bank.hash()})
+    return make_plan(name, engine, rows, kept, templates[ORDERS[0]], {"items": asked.bank.hash()})
 
 
 def answer_table(store: ActivationStore, bank: ItemBank) -> pl.DataFrame:

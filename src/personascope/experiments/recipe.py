@@ -2,107 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from personascope.errors import RecipeError, nearest
+from personascope.experiments.recipe_parts import (
+    ActivationsPart,
+    HexacoPart,
+    ModelPart,
+    Part,
+    PartType,
+    PreferencesPart,
+    ProbesPart,
+    QuestionnairePart,
+    SteeringPart,
+)
 from personascope.files import read_yaml, sha256_json
 
 RECIPES = Path(__file__).parent / "recipes"
-
-
-class Part(BaseModel):
-    """A section of a recipe: frozen, and no key that it does not know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-PartType = TypeVar("PartType", bound=Part)
-
-
-class ModelPart(Part):
-    """Which model answers: see `models.load.load_model`. `label` is how tables call it; by default the name's end."""
-
-    name: str = "smollm2"
-    label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] = ""
-    dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
-    device: str = "cpu"
-    revision: str | None = None
-    chat_template: Literal["plain"] | Path | None = None
-    threads: Annotated[int, Field(ge=1)] | None = 2
-
-    @model_validator(mode="before")
-    @classmethod
-    def _label_from_name(cls, values: Any) -> Any:
-        if isinstance(values, dict) and "label" not in values:
-            end = Path(str(values.get("name", "smollm2"))).name
-            return {**values, "label": re.sub(r"[^A-Za-z0-9._-]+", "-", end).strip(".-_") or "model"}
-        return values
-
-
-class HexacoPart(Part):
-    """Which items are asked under which personas; `items` a file or null for the built-in bank, `form` a short one."""
-
-    items: Path | None = None
-    form: Literal["60", "200", "full"] | None = None
-    facets: tuple[str, ...] | None = None
-    per_key: Annotated[int, Field(ge=1)] | None = None
-    personas: tuple[str, ...] = ("self", "meta", "helpful", "placebo", "evil")
-    contrasts: tuple[tuple[str, str], ...] = (("meta", "self"), ("helpful", "self"), ("placebo", "self"))
-
-    @model_validator(mode="after")
-    def _contrasts_are_asked(self) -> HexacoPart:
-        for name in (name for contrast in self.contrasts for name in contrast):
-            if name not in self.personas:
-                raise ValueError(f"contrast names persona {name!r}, which is not among `personas` {self.personas}")
-        return self
-
-
-class PreferencesPart(Part):
-    """Which tasks are compared how often under which personas; the first persona is the baseline."""
-
-    tasks: Path | None = None
-    per_topic: Annotated[int, Field(ge=1)] | None = None
-    personas: Annotated[tuple[str, ...], Field(min_length=2)] = (
-        "assistant",
-        "evil",
-        "mathematician",
-        "poet",
-        "slacker",
-    )
-    degree: Annotated[int, Field(ge=2)] = 4
-    prior_sd: Annotated[float, Field(gt=0)] = 3.0
-
-
-class ActivationsPart(Part):
-    """Which layers ("all" or a list) are kept at which positions."""
-
-    layers: Literal["all"] | tuple[int, ...] = "all"
-    positions: Annotated[tuple[str, ...], Field(min_length=1)] = ("answer", "eot", "mean:item")
-    rows_per_shard: Annotated[int, Field(ge=1)] = 256
-
-
-class ProbesPart(Part):
-    """Folds and controls of every probe; `position` is where transfer and directions are taken."""
-
-    position: str = "eot"
-    folds: Annotated[int, Field(ge=3)] = 4
-    shuffles: Annotated[int, Field(ge=10)] = 20
-    directions: Annotated[int, Field(ge=5)] = 20
-
-
-class SteeringPart(Part):
-    """Sweep grid: layers, coefficients (fractions of the mean residual norm), prompts, random directions."""
-
-    layers: Annotated[tuple[int, ...], Field(min_length=1)] = (8, 13, 18, 23)
-    coefficients: tuple[float, ...] = (-0.5, -0.25, -0.1, 0.0, 0.1, 0.25, 0.5)
-    pairs: Annotated[int, Field(ge=2)] = 12
-    facet: str = "patience"
-    random_directions: Annotated[int, Field(ge=5)] = 5
 
 
 class Study(Part):
@@ -142,25 +62,6 @@ class Recipe(Study):
                 f"{self.activations.positions}"
             )
         return self
-
-
-class QuestionnairePart(HexacoPart):
-    """As `HexacoPart`, with further wordings of each persona: the first is asked all items, the others a short form.
-
-    `prior`: the first wording is also asked an item that says nothing.
-    """
-
-    personas: tuple[str, ...] = ("self", "meta", "helpful", "evil", "placebo")
-    contrasts: tuple[tuple[str, str], ...] = (
-        ("meta", "self"),
-        ("helpful", "self"),
-        ("evil", "self"),
-        ("placebo", "self"),
-        ("meta", "helpful"),
-    )
-    phrasings: Annotated[int, Field(ge=1)] = 3
-    phrasing_form: Literal["60", "200", "full"] | None = "200"
-    prior: bool = True
 
 
 class HexacoRecipe(Study):

@@ -7,6 +7,8 @@ from typing import Any
 
 import polars as pl
 
+from personascope.measures.parsing import KINDS
+
 Record = dict[str, Any]
 
 
@@ -26,10 +28,13 @@ def headline_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Recor
 
 
 def questionnaire_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
-    """Sections hexaco, statistics, wordings and models of a questionnaire study."""
+    """Sections hexaco, statistics, wordings, ways of asking and models of a questionnaire study."""
     just_helpful = tables.get("hexaco_just_helpful", pl.DataFrame())
     wordings = tables["hexaco_specifications"].unique(["model", "group"], keep="first", maintain_order=True)
     between = tables.get("hexaco_between_models", pl.DataFrame())
+    scales = tables.get("hexaco_variants", pl.DataFrame())
+    read_outs = tables.get("hexaco_read_outs", pl.DataFrame())
+    shares = [f"{kind}_share" for kind in KINDS]
     ends = {"low": pl.col("smallest"), "high": pl.col("largest"), "range": pl.lit("over wordings and orders")}
     domain, wording = ["model", "contrast", "domain", "p", "q", "p_holm", "p_max_t"], ["model", "group", "robust"]
     return {
@@ -44,6 +49,14 @@ def questionnaire_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[
         "wordings": _records(
             wordings.with_columns(**ends), "median difference", "median", "n_specifications", [*wording, "range"]
         ),
+        "ways of asking": [
+            *_records(
+                scales, "correlation with another scale", "r", "n_facets", ["model", "variant", "kind", "profile"]
+            ),
+            *_records(
+                read_outs, "correlation with written answers", "r", "n", ["model", "read_out", "persona", *shares]
+            ),
+        ],
         "models": _records(between, "profile correlation", "r", "n", ["profile", "subject", "model_x", "model_y"]),
     }
 

@@ -10,14 +10,14 @@ import polars as pl
 from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
 from personascope.experiments.asking import Material, choice_prompt
-from personascope.experiments.questionnaires import item_prompt
+from personascope.experiments.questionnaires import item_prompt, rating_template
 from personascope.experiments.recipe import Recipe
 from personascope.experiments.rows import Rows, facet_rows, task_rows
 from personascope.models.engine import HookEngine
 from personascope.probes.evaluate import fit_direction_weights
 from personascope.prompts.labels import resolve_options
 from personascope.prompts.prompt import Prompt
-from personascope.prompts.templates import CHOICE, ORDERS, Template, likert_template
+from personascope.prompts.templates import CHOICE, ORDERS, Template
 from personascope.shapes import Features
 from personascope.steering.coefficient_sweep import SweepAnswers, coefficient_sweep
 from personascope.steering.read_outs import choice_curve, facet_curve
@@ -120,8 +120,10 @@ def steer_facet(
     """Push every token from the item on; the first persona answers the facet's items in both anchor orders."""
     items = material.questionnaire.bank.subset([recipe.steering.facet]).items
     asked = [(number, item, order) for number, item in enumerate(items) for order in ORDERS]
-    prompts = [item_prompt(engine, material.questionnaire.respondents[0], item, order) for _, item, order in asked]
-    answers = _sweep(engine, prompts, directions, FROM_ITEM, likert_template(ORDERS[0]), features, recipe)
+    questionnaire = material.questionnaire
+    templates = {order: rating_template(engine, questionnaire.scale, order) for order in ORDERS}
+    prompts = [item_prompt(engine, questionnaire.respondents[0], item, templates[order]) for _, item, order in asked]
+    answers = _sweep(engine, prompts, directions, FROM_ITEM, templates[ORDERS[0]], features, recipe)
     curve = facet_curve(
         answers,
         item=np.array([number for number, _, _ in asked]),

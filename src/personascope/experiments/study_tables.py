@@ -12,6 +12,8 @@ from personascope.errors import DataError
 from personascope.experiments.profiles import answer_quality
 from personascope.experiments.questionnaires import FIRST, item_table
 from personascope.experiments.recipe import HexacoRecipe
+from personascope.experiments.scale_variants import variant_table
+from personascope.experiments.written_answers import REASONED, SAMPLED, written_tables
 from personascope.instruments.items import ItemBank
 from personascope.measures.agreement import variant_agreement
 from personascope.measures.bias import bias_panel, partial_effects, response_orthogonality
@@ -19,6 +21,7 @@ from personascope.measures.by_model import by_model
 from personascope.measures.contrasts import paired_contrasts
 from personascope.measures.equivalence import equivalence
 from personascope.measures.generalizability import d_study, g_study
+from personascope.measures.power import smallest_difference
 from personascope.measures.profile_regression import regress_profiles
 from personascope.measures.reliability import correlate
 from personascope.measures.scales import domain_scores, facet_scores
@@ -35,8 +38,9 @@ def study_tables(given: Mapping[str, pl.DataFrame], bank: ItemBank, recipe: Hexa
     """Every table of the study but the answers, by name.
 
     Args:
-        given: "answers" (`questionnaires.answer_table`) and, where it was asked, "prior" (`prior_table`), both with a
-            column model that comes first.
+        given: "answers" (`questionnaires.answer_table`) and, where they were asked for, "prior" (`prior_table`),
+            "variants" (answers on other scales, with a column variant), "sampled" and "reasoned"
+            (`written_answers.write_answers`), all with a column model that comes first.
         bank: the items that were asked.
         recipe: contrasts, resamples, seed.
         progress: called with ("scores", done, total).
@@ -57,6 +61,14 @@ def study_tables(given: Mapping[str, pl.DataFrame], bank: ItemBank, recipe: Hexa
         },
         lambda: _desirability(answers, pairs),
         lambda: _wordings(answers, bank, pairs, how),
+        lambda: _other_scales(given, bank, pairs, how),
+        lambda: written_tables(
+            {name: given[name] for name in (SAMPLED, REASONED) if name in given},
+            items,
+            bank,
+            recipe.hexaco.scale.options,
+            how,
+        ),
         lambda: _just_helpful(items, recipe, how),
         lambda: _short_and_rest(items, pairs, how),
         lambda: _between_models(tables, how),
@@ -86,7 +98,31 @@ def _contrast_tables(items: pl.DataFrame, pairs: Sequence[tuple[str, str]], how:
         "hexaco_domain_contrasts": contrasts("domain"),
         "hexaco_shrunken": by_model(shrunken_contrasts, facets),
         "hexaco_equivalence": by_model(lambda own: equivalence(own, pairs, method="t", **how), items),
+        "hexaco_power": _power(facets),
     }
+
+
+def _power(contrasts: pl.DataFrame) -> pl.DataFrame:
+    """What could have been found: the smallest difference that a test finds with power .8, from the errors seen.
+
+    Columns model, contrast, n (median items of a facet), sd (median over facets, se times the root of n), smallest (at
+    level .05), smallest_corrected (at .05 by the number of facets), n_facets.
+    """
+    tested = contrasts.filter(pl.col("se").is_not_null() & (pl.col("se") > 0) & (pl.col("n_clusters") > 1))
+    typical = tested.group_by("model", "contrast", maintain_order=True).agg(
+        pl.col("n_clusters").median().cast(pl.Int64).alias("n"),
+        (pl.col("se") * pl.col("n_clusters").sqrt()).median().alias("sd"),
+        pl.len().cast(pl.Int64).alias("n_facets"),
+    )
+    found = [
+        {
+            "smallest": smallest_difference(row["n"], row["sd"]),
+            "smallest_corrected": smallest_difference(row["n"], row["sd"], 0.05 / row["n_facets"]),
+        }
+        for row in typical.to_dicts()
+    ]
+    smallest = pl.DataFrame(found, schema={"smallest": pl.Float64, "smallest_corrected": pl.Float64})
+    return pl.concat([typical, smallest], how="horizontal")
 
 
 def _desirability(answers: pl.DataFrame, pairs: Sequence[tuple[str, str]]) -> Tables:
@@ -135,6 +171,14 @@ def _wordings(answers: pl.DataFrame, bank: ItemBank, pairs: Sequence[tuple[str, 
             "hexaco_d_study": d_study(components, item=D_STUDY_ITEMS, phrasing=D_STUDY_PHRASINGS, order=(2,)),
         }
     return tables
+
+
+def _other_scales(
+    given: Mapping[str, pl.DataFrame], bank: ItemBank, pairs: Sequence[tuple[str, str]], how: dict[str, Any]
+) -> Tables:
+    if "variants" not in given:
+        return {}
+    return {"hexaco_variants": variant_table(given["answers"], given["variants"], bank, pairs, how)}
 
 
 def _just_helpful(items: pl.DataFrame, recipe: HexacoRecipe, how: dict[str, Any]) -> Tables:

@@ -17,7 +17,7 @@ from personascope.measures.tables import require_columns, require_unique
 
 MIN_FACETS = 5
 MIN_VARIANTS = 2
-_MIN_ITEMS = 3
+MIN_ITEMS = 3
 
 
 def variant_agreement(
@@ -187,10 +187,10 @@ def _paired(expected: pl.DataFrame, sampled: pl.DataFrame) -> list[pl.DataFrame]
 def _read_outs(part: pl.DataFrame, n_resamples: int, seed: int) -> dict[str, Any]:
     persona = part["persona"][0]
     used = part.filter(pl.col("sampled").is_not_null()).sort("item")
-    if used.height < _MIN_ITEMS:
+    if used.height < MIN_ITEMS:
         raise DataError(
             f"Persona {persona!r} has {used.height} items with parsed samples (of {part.height}).",
-            f"Agreement of read-outs needs at least {_MIN_ITEMS}.",
+            f"Agreement of read-outs needs at least {MIN_ITEMS}.",
             "Sample more, or look at why the answers cannot be parsed.",
         )
     x, y = (used[name].to_numpy().astype(np.float64) for name in ("agreement", "sampled"))

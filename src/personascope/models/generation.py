@@ -34,6 +34,17 @@ TOKENS_PER_BATCH = 8
 
 
 @dataclass(frozen=True)
+class Answer:
+    """One answer: whose row and which of its samples (both from 0), its text, how it ended, how long it is."""
+
+    row: int
+    sample: int
+    text: str
+    finish: str
+    n_tokens: int
+
+
+@dataclass(frozen=True)
 class Generations:
     """What a model wrote, in the order of the prompts.
 
@@ -76,6 +87,7 @@ def generate(
     stop: Sequence[str] | None = None,
     batch_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    keep: Callable[[Sequence[Answer]], None] | None = None,
 ) -> Generations:
     """Let the model write `n` answers to every prompt.
 
@@ -97,6 +109,7 @@ def generate(
         stop: strings that end an answer; they are cut off.
         batch_tokens: padded tokens of a batch, answers included; by default 8 times the engine's budget.
         progress: called with (answers written, answers in all) after every batch.
+        keep: called with the answers of every batch as soon as they are written, so that they can be put on disk.
 
     Raises:
         ModelError: a backend of another library, settings out of range, or a prompt that leaves no room for its answer.
@@ -116,7 +129,7 @@ def generate(
         bos_token_id=getattr(own, "bos_token_id", None),
         use_cache=True,
     )
-    answers: dict[tuple[int, int], tuple[str, str, int]] = {}
+    answers: dict[tuple[int, int], Answer] = {}
     jobs = [
         Segment((*prompt.ids, *[0] * max_new_tokens), 0, (row,), None, slot=sample)  # room for the answer
         for row, prompt in enumerate(prompts)
@@ -132,15 +145,20 @@ def generate(
     budget = Budget(engine.name, batch_tokens or TOKENS_PER_BATCH * engine.token_budget)
     with _set_aside(engine.model, config):
         for batch, written in budget.each_batch(jobs, write):
-            for job, tokens in zip(batch, written, strict=True):
-                answers[job.rows[0], job.slot] = _finished(engine.tokenizer, tokens, ends, stops)
+            done = [
+                Answer(job.rows[0], job.slot, *_finished(engine.tokenizer, tokens, ends, stops))
+                for job, tokens in zip(batch, written, strict=True)
+            ]
+            answers |= {(answer.row, answer.sample): answer for answer in done}
+            if keep:
+                keep(done)
             if progress:
                 progress(len(answers), len(jobs))
     table = [[answers[row, sample] for sample in range(n)] for row in range(len(prompts))]
     return Generations(
-        texts=tuple(tuple(text for text, _, _ in row) for row in table),
-        finish=tuple(tuple(finish for _, finish, _ in row) for row in table),
-        n_tokens=np.array([[count for _, _, count in row] for row in table], dtype=np.int64).reshape(len(prompts), n),
+        texts=tuple(tuple(answer.text for answer in row) for row in table),
+        finish=tuple(tuple(answer.finish for answer in row) for row in table),
+        n_tokens=np.array([[one.n_tokens for one in row] for row in table], dtype=np.int64).reshape(len(prompts), n),
         settings={
             "decoding": "greedy" if temperature == 0 else "drawn from the whole vocabulary (Gumbel-max)",
             "temperature": temperature,
