@@ -1,23 +1,18 @@
 """Planted response styles, weights and variance components against what the measures recover.
 
-The respondents are those of tests/measures; their label probabilities go through the real read-out.
+The respondents are those that the tests use; their label probabilities go through the real read-out.
 """
 
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from benchmarks import respondents as stubs
 from benchmarks.records import Record, arguments, show
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "measures"))
-
-import respondents as stubs
-
 from personascope.measures.agreement import variant_agreement
 from personascope.measures.bias import bias_panel, partial_effects, response_components
 from personascope.measures.generalizability import d_study, g_study, levels_needed

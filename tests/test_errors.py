@@ -1,5 +1,8 @@
+import ast
 import copy
 import inspect
+import re
+from pathlib import Path
 
 import pytest
 
@@ -7,6 +10,7 @@ from personascope import errors
 from personascope.errors import FileFormatError, PersonascopeError, nearest
 
 CLASSES = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, Exception)]
+ROOT = Path(__file__).parents[1]
 
 
 def test_the_message_is_up_to_three_labelled_lines():
@@ -18,6 +22,20 @@ def test_the_message_is_up_to_three_labelled_lines():
 def test_one_class_catches_every_error_raised_on_purpose():
     assert FileFormatError in CLASSES
     assert all(issubclass(kind, PersonascopeError) and kind.__doc__ for kind in CLASSES)
+
+
+def test_every_error_of_the_package_stands_in_the_one_file():
+    names = {kind.__name__ for kind in CLASSES}
+    for path in (ROOT / "src").rglob("*.py"):
+        defined = [node for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.ClassDef)]
+        strays = [one.name for one in defined if names & {getattr(base, "id", "") for base in one.bases}]
+        assert path.name == "errors.py" or not strays, path
+
+
+def test_the_page_of_errors_lists_every_class_once():
+    page = (ROOT / "docs" / "errors.md").read_text("utf-8")
+    listed = re.findall(r"^\| `(\w+)` \|", page, flags=re.MULTILINE)
+    assert sorted(listed) == sorted(kind.__name__ for kind in CLASSES if kind is not PersonascopeError)
 
 
 @pytest.mark.parametrize("kind", CLASSES)

@@ -74,6 +74,14 @@ class ConvergenceError(PersonascopeError):
     """An iterative fit did not reach its tolerance."""
 
 
+class EndpointError(PersonascopeError):
+    """A server did not give an answer that can be used."""
+
+
+class BudgetSpent(PersonascopeError):  # noqa: N818 (the end of a budget is expected, not a fault)
+    """The next call could exceed the budget, so it was not made."""
+
+
 class DirectionError(PersonascopeError):
     """Directions of different models, layers or positions were mixed, or a vector is unusable."""
 

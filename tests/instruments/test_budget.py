@@ -1,7 +1,7 @@
 import pytest
 
-from personascope.errors import DataError
-from personascope.instruments.budget import Budget, BudgetSpent, Spending, estimated_tokens
+from personascope.errors import BudgetSpent, DataError
+from personascope.instruments.budget import Budget, Spending, estimated_tokens
 
 
 def test_a_budget_stops_before_it_is_exceeded() -> None:

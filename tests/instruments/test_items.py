@@ -250,9 +250,21 @@ def all_formats(folder, frame):
 def test_the_built_in_bank_reads_the_same_from_every_format(tmp_path):
     built_in = load_items()
     banks = all_formats(tmp_path, built_in.frame())
-    expected = tuple(item.model_copy(update={"source": "user"}) for item in built_in.items)
-    assert all(bank.items == expected for bank in banks)
-    assert len({bank.hash() for bank in banks}) == 1
+    assert all(bank.items == built_in.items for bank in banks)
+    assert {bank.hash() for bank in banks} == {built_in.hash()}
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_an_item_keeps_the_source_that_its_file_names(tmp_path, suffix):
+    sourced = [{**row, "source": source} for row, source in zip(GOOD, ["licensed", "public domain"], strict=True)]
+    bank = load_items(write(tmp_path, suffix, WRITERS[suffix](sourced)))
+    assert [item.source for item in bank.items] == ["licensed", "public domain"]
+    assert {item.source for item in load_items(write(tmp_path, suffix, WRITERS[suffix](GOOD))).items} == {"user"}
+
+
+def test_an_empty_source_in_a_table_is_the_users(tmp_path):
+    bank = load_items(write(tmp_path, ".csv", "id,facet,key,source,text\na,patience,1,,I wait.\n"))
+    assert [item.source for item in bank.items] == ["user"]
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\n,\"':#"), min_size=1, max_size=30)

@@ -10,12 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from personascope.errors import DataError, FileFormatError
+from personascope.errors import BudgetSpent, DataError, FileFormatError
 from personascope.instruments.audit.sources import SourceInstrument
-from personascope.instruments.budget import Budget, BudgetSpent
+from personascope.instruments.budget import Budget
 from personascope.instruments.items import Item, ItemBank, load_items
 from personascope.instruments.upscale import upscale
-from personascope.instruments.upscaled import load_seed_items
 
 SEEDS = load_items().form("200")
 FACETS = ["patience", "modesty"]
@@ -197,6 +196,7 @@ def test_the_frozen_file_says_where_each_item_comes_from_and_loads_as_a_bank(tmp
     bank = load_items(path)
     assert [item.text for item in bank.items] == [item.text for item in made.bank.items]
     assert [item.applicability for item in bank.items] == [item.applicability for item in made.bank.items]
+    assert {item.source for item in bank.items} == {"generated"}
     before = path.read_bytes()
     made.freeze(path)
     assert path.read_bytes() == before
@@ -209,7 +209,7 @@ def test_licensed_seed_items_never_reach_a_prompt_unless_forced(tmp_path: Path) 
         "a,patience,1,licensed,I stay calm under a secret wording.\n"
         "b,patience,-1,public,I rage at delays of any kind.\n"
     )
-    seeds = load_seed_items(path)
+    seeds = load_items(path)
     assert [item.source for item in seeds.items] == ["licensed", "public"]
     writer = Writer()
     with pytest.raises(DataError, match="1 seed items are licensed, the first is 'a'"):

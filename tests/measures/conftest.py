@@ -1,6 +1,6 @@
-"""Lets the tests of this room import the same stub respondents."""
+"""Lets the tests of this room import the stub respondents of the benchmarks, which stand beside `src`."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[2]))

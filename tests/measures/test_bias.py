@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from respondents import (
+from benchmarks.respondents import (
     FACETS,
     STYLES,
     TRAITS,

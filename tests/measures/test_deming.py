@@ -3,7 +3,7 @@ import pytest
 from scipy import optimize
 
 from personascope.errors import DataError
-from personascope.measures.deming import corrected_cosine, deming_slope
+from personascope.measures.deming import corrected_cosine, deming_slope, moment_slope
 
 
 def profiles(seed, slope, n=24, sd=0.2, se=0.06, equation_error=0.0):
@@ -57,6 +57,32 @@ def test_the_planted_slope_is_recovered_where_least_squares_is_biased(slope, equ
     assert np.median(found) == pytest.approx(slope, abs=0.03)
     # At one half the two biases cancel.
     assert np.median(naive) == pytest.approx((slope * 0.04 + 0.0036) / (0.04 + 2 * 0.0036), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("reliability", "shared", "median", "low", "high"),
+    [
+        (0.5, 0.0, 0.92, 0.32, 2.04),
+        (0.7, 0.0, 0.96, 0.59, 1.49),
+        (0.9, 0.0, 0.99, 0.80, 1.21),
+        (0.5, 0.5, 0.96, 0.45, 1.78),
+        (0.7, 0.5, 0.98, 0.70, 1.35),
+        (0.9, 0.5, 0.99, 0.86, 1.15),
+    ],
+)
+def test_small_samples_are_biased_as_the_docstring_says(reliability, shared, median, low, high):
+    rng, n, n_facets = np.random.default_rng(0), 40_000, 25
+    variance = (1 - reliability) / reliability
+    truth = rng.normal(0, 1, (n, n_facets))
+    reference = rng.normal(0, np.sqrt(shared * variance), (n, n_facets))
+    two, one = rng.normal(0, np.sqrt((1 - shared) * variance), (2, n, n_facets))
+    pair = np.stack([truth + one - reference, truth + two - reference], axis=-1)
+    error = n_facets * variance * np.array([[1, shared], [shared, 1]])
+    slopes = moment_slope(np.einsum("nfa,nfb->nab", pair, pair), error, True)
+    found = np.percentile(slopes, [50, 2.5, 97.5])
+    assert found == pytest.approx([median, low, high], abs=0.015)
+    # a few draws at reliability .5 lie anywhere: the sign of a mean that does not exist
+    assert (np.abs(slopes).max() > 100) == (reliability == 0.5)
 
 
 def test_scales_of_either_profile_carry_over():

@@ -1,7 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from respondents import ask, bank, content_responder, desirability_responder, noisy
+from benchmarks.respondents import ask, bank, content_responder, desirability_responder, noisy
 
 from personascope.measures.desirability import keyed_items, within_cells
 

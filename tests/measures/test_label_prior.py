@@ -1,8 +1,7 @@
 import numpy as np
 import polars as pl
 import pytest
-from jaxtyping import TypeCheckError
-from respondents import (
+from benchmarks.respondents import (
     ask,
     bank,
     by_index,
@@ -14,6 +13,7 @@ from respondents import (
     softened,
     yea_sayer,
 )
+from jaxtyping import TypeCheckError
 from scipy.special import logsumexp
 
 from personascope.errors import DataError

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from scripted_server import good, serving
 
-from personascope.errors import PersonascopeError
-from personascope.instruments.budget import Budget, BudgetSpent
-from personascope.models.endpoint import Endpoint, EndpointError
+from personascope.errors import BudgetSpent, EndpointError
+from personascope.instruments.budget import Budget
+from personascope.models.endpoint import Endpoint
 
 KEY = "sk-very-secret-0123456789"
 
@@ -224,7 +224,3 @@ def test_an_answer_that_was_cut_off_gives_its_complete_lines(client) -> None:
         assert endpoint.chat([{"role": "user", "content": "hello"}]).truncated
         with pytest.raises(EndpointError, match="cut off after 50 tokens"):
             endpoint("other")
-
-
-def test_errors_are_those_of_the_house() -> None:
-    assert issubclass(EndpointError, PersonascopeError) and issubclass(BudgetSpent, PersonascopeError)

@@ -5,11 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from personascope.errors import DataError, PersonascopeError
-
-
-class BudgetSpent(PersonascopeError):  # noqa: N818 (the end of a budget is expected, not a fault)
-    """The next call could exceed the budget, so it was not made."""
+from personascope.errors import BudgetSpent, DataError
 
 
 @dataclass(frozen=True)

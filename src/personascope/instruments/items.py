@@ -147,7 +147,8 @@ def load_items(path: Path | None = None) -> ItemBank:
 
     Args:
         path: .csv, .jsonl, .json or .yaml with the fields id, facet, key and text; `domain` is filled in for HEXACO
-            facets, `item_id` is read as `id`, other fields are ignored.
+            facets, `item_id` is read as `id`, other fields are ignored. An item keeps the `source` that its record
+            names ("licensed" ones stay out of prompts), "user" without one; built-in items have "personascope".
 
     Raises:
         FileFormatError: with line number: malformed row, key not +1/-1, unknown facet, duplicate id or text.
@@ -156,12 +157,12 @@ def load_items(path: Path | None = None) -> ItemBank:
     records = load_records(source, Item)
     require_unique(source, [(line, raw.id) for line, raw in records], "id")
     require_unique(source, [(line, raw.text.casefold()) for line, raw in records], "text")
-    built_in = "personascope" if path is None else "user"
+    built_in = "personascope" if path is None else None
     return ItemBank(tuple(_complete(source, line, raw, built_in) for line, raw in records), source.stem)
 
 
-def _complete(path: Path, line: int, raw: Item, source: str) -> Item:
-    """Fill in domain and source; refuse a facet that HEXACO lacks, or one filed under another domain."""
+def _complete(path: Path, line: int, raw: Item, source: str | None) -> Item:
+    """Fill in the domain, and a source if given; refuse an unknown facet, or one filed under another domain."""
     facet = _ALIASES.get(raw.facet, raw.facet)
     if facet in DOMAIN_OF:
         if raw.domain not in (None, DOMAIN_OF[facet]):
@@ -170,7 +171,7 @@ def _complete(path: Path, line: int, raw: Item, source: str) -> Item:
                 "The domain column contradicts the structure of HEXACO.",
                 "Correct the domain or leave it out.",
             )
-        return Item(**{**raw.model_dump(), "facet": facet, "domain": DOMAIN_OF[facet], "source": source})
+        return Item(**{**raw.model_dump(), "facet": facet, "domain": DOMAIN_OF[facet], "source": source or raw.source})
     raise FileFormatError(
         f"{path}, line {line}: unknown facet {raw.facet!r}.{nearest(raw.facet, FACETS)}",
         f"Known facets: {', '.join(FACETS)}.",

@@ -13,14 +13,14 @@ from pathlib import Path
 
 import polars as pl
 
-from personascope.errors import DataError, nearest
+from personascope.errors import BudgetSpent, DataError, nearest
 from personascope.instruments.audit.bank_audit import audit
 from personascope.instruments.audit.embodiment import Applicability, check_embodiment
 from personascope.instruments.audit.form import NEGATED_SHARE, check_form, is_negated
 from personascope.instruments.audit.judging import Judge
 from personascope.instruments.audit.sources import SourceInstrument
 from personascope.instruments.audit.wording import normal_form
-from personascope.instruments.budget import Budget, BudgetSpent, Spending, estimated_tokens
+from personascope.instruments.budget import Budget, Spending, estimated_tokens
 from personascope.instruments.facet_definitions import FacetDefinition, load_facet_definitions
 from personascope.instruments.items import ItemBank
 from personascope.instruments.upscale_design import Design, State, Stratum

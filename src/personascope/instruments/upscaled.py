@@ -12,8 +12,7 @@ from personascope.errors import DataError
 from personascope.files import canonical_json, sha256_json, write_text
 from personascope.instruments.audit.embodiment import Applicability
 from personascope.instruments.facets import DOMAIN_OF
-from personascope.instruments.items import Item, ItemBank, load_items
-from personascope.instruments.records import load_records
+from personascope.instruments.items import Item, ItemBank
 from personascope.instruments.upscale_prompts import Intensity
 
 if TYPE_CHECKING:
@@ -147,16 +146,3 @@ class Upscaled:
             for item in self.bank.items
         ]
         write_text(path, "\n".join(lines) + "\n")
-
-
-def load_seed_items(path: Path) -> ItemBank:
-    """Load an item file as `load_items` does, and keep the source that each record names.
-
-    A bank's own `source` field says which items are licensed, and those must not get into prompts.
-
-    Raises:
-        FileFormatError: see `load_items`.
-    """
-    bank = load_items(path)
-    sources = {record.id: record.source for _, record in load_records(path, Item)}
-    return ItemBank(tuple(item.model_copy(update={"source": sources[item.id]}) for item in bank.items), bank.name)

@@ -26,6 +26,24 @@ def deming_slope(
     line by more than error: then L is too large, and known errors are taken off once. `scipy.odr` knows no error
     that x and y share, and goes away with SciPy 1.19.
 
+    The slope is consistent, but not unbiased in small samples, and its moments need not exist: now and then x is
+    hardly longer than its error (Fuller 1987 modifies such estimators for that). So report the median or
+    an interval, never a mean over replications. Of 40,000 draws of 25 facets with slope 1, known errors and no facet
+    off the line (`pytest tests/measures/test_deming.py -k small_samples`):
+
+    | reliability of x | errors      | median slope | central 95 % | largest |
+    |------------------|-------------|--------------|--------------|---------|
+    | .5               | independent | .92          | .32 to 2.04  | > 100   |
+    | .7               | independent | .96          | .59 to 1.49  | 6       |
+    | .9               | independent | .99          | .80 to 1.21  | 1.6     |
+    | .5               | half shared | .96          | .45 to 1.78  | > 1,000 |
+    | .7               | half shared | .98          | .70 to 1.35  | 3       |
+    | .9               | half shared | .99          | .86 to 1.15  | 1.5     |
+
+    "Half shared" is what two differences from the same reference have. The median is drawn toward least squares,
+    because l takes off less than the known errors wherever L is below 1. With facets off the line by half of x's
+    spread the medians lie within .04 of 1, and the intervals are 1.2 to 1.9 times as wide.
+
     Args:
         x: explaining profile, shape (facet,).
         y: explained profile, shape (facet,).

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from personascope.errors import FileFormatError, PersonascopeError
+from personascope.errors import EndpointError, FileFormatError
 from personascope.files import read_json, safe_child, sha256_json, write_json
 from personascope.instruments.budget import Budget, Spending, estimated_tokens
 from personascope.models.embedded import cache_folder
@@ -28,10 +28,6 @@ _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 _PATH = "/chat/completions"
 _OVERHEAD_TOKENS = 16
 """Of the roles and separators around a message, which are billed too."""
-
-
-class EndpointError(PersonascopeError):
-    """A server did not give an answer that can be used."""
 
 
 @dataclass(frozen=True)

@@ -41,18 +41,21 @@ def placed(agreement: np.ndarray, descending: bool) -> np.ndarray:
 
 
 def yea_sayer(items: pl.DataFrame, descending: bool) -> np.ndarray:
+    """Agrees fully with everything."""
     return placed(np.ones(len(items)), descending)
 
 
 def nay_sayer(items: pl.DataFrame, descending: bool) -> np.ndarray:
+    """Disagrees fully with everything."""
     return placed(-np.ones(len(items)), descending)
 
 
 def mid_point(items: pl.DataFrame, descending: bool) -> np.ndarray:
+    """Neither agrees nor disagrees."""
     return placed(np.zeros(len(items)), descending)
 
 
-def even(items: pl.DataFrame, descending: bool) -> np.ndarray:
+def even(items: pl.DataFrame, descending: bool) -> np.ndarray:  # noqa: ARG001 (part of the protocol)
     """No preference for any label."""
     return np.full((len(items), K), 1 / K)
 
@@ -66,7 +69,7 @@ def extreme(items: pl.DataFrame, descending: bool) -> np.ndarray:
     return placed(np.where((within == 0) | (within == 3), 1.0, -1.0), descending)
 
 
-def first_position(items: pl.DataFrame, descending: bool) -> np.ndarray:
+def first_position(items: pl.DataFrame, descending: bool) -> np.ndarray:  # noqa: ARG001 (part of the protocol)
     """Always the option shown first."""
     return np.tile(np.eye(K)[0], (len(items), 1))
 
@@ -87,6 +90,8 @@ def desirability_responder(items: pl.DataFrame, descending: bool) -> np.ndarray:
 
 
 def content_responder(traits: Mapping[str, float] = TRAITS) -> Respondent:
+    """Answers by what it is on each facet, and by nothing else."""
+
     def answer(items: pl.DataFrame, descending: bool) -> np.ndarray:
         trait = np.array([traits[facet] for facet in items["facet"]])
         return placed(items["key"].to_numpy() * trait, descending)
@@ -106,7 +111,6 @@ def random_responder(seed: int) -> Respondent:
 
 def softened(base: Respondent, share: float = 0.2) -> Respondent:
     """`base` with a share of even guessing, so that no label is impossible."""
-
     return mixture({base: 1 - share, even: share})
 
 
