@@ -1,11 +1,12 @@
 import math
 
 import numpy as np
+import polars as pl
 import pytest
 from scipy import stats
 
 from personascope.errors import DataError
-from personascope.measures.power import design_effect, power_table, smallest_difference
+from personascope.measures.power import contrast_power, design_effect, power_table, smallest_difference
 
 
 def test_the_large_sample_numbers_are_the_reference():
@@ -62,3 +63,16 @@ def test_values_out_of_range_are_refused(settings):
 def test_too_few_items_are_refused():
     with pytest.raises(DataError, match=r"4 items are worth 1\.8 independent"):
         smallest_difference(4, 0.4, cluster_size=5.0, rho=0.3)
+
+
+def test_what_a_study_could_have_found_follows_from_its_errors():
+    rows = [("a - b", facet, 0.04 * (1 + facet % 2), 25) for facet in range(4)] + [("a - c", 0, None, 25)]
+    contrasts = pl.DataFrame(rows, schema=["contrast", "facet", "se", "n_clusters"], orient="row")
+    found = contrast_power(contrasts).row(0, named=True)
+    assert len(contrast_power(contrasts)) == 1  # a contrast without any error could find nothing that is known
+    assert (found["contrast"], found["n"], found["n_facets"]) == ("a - b", 25, 4)
+    assert found["sd"] == pytest.approx(0.06 * 5)
+    assert found["smallest"] == pytest.approx(smallest_difference(25, 0.3))
+    assert found["smallest_corrected"] == pytest.approx(smallest_difference(25, 0.3, alpha=0.0125))
+    with pytest.raises(DataError, match="n_clusters"):
+        contrast_power(contrasts.drop("n_clusters"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import polars as pl
+from statistics_tables import statistics_tables
 
 HEXACO = ["self", "meta", "helpful", "placebo", "evil"]
 CHOOSERS = ["assistant", "evil", "mathematician", "poet", "slacker"]
@@ -24,8 +27,15 @@ IMAGE = '<img src=x onerror="window.hacked = 1">'
 
 
 def synthetic_tables() -> dict[str, pl.DataFrame]:
+    return dict(_tables())
+
+
+@cache
+def _tables() -> dict[str, pl.DataFrame]:
     rng = np.random.default_rng(7)
-    return {**_hexaco(rng), **_preferences(rng), **_probes(rng), "steering": _steering(rng), **_study(rng)}
+    hexaco = _hexaco(rng)
+    shared = {**_preferences(rng), **_probes(rng), "steering": _steering(rng), **_study(rng)}
+    return {**hexaco, **shared, **statistics_tables(hexaco, rng)}
 
 
 def _hexaco(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
@@ -238,7 +248,8 @@ def hostile_tables() -> dict[str, pl.DataFrame]:
     hostile = {}
     for name, frame in synthetic_tables().items():
         columns = [column for column, dtype in frame.schema.items() if dtype == pl.String]
-        kept = {"domain", "metric", "index", "profile"} | ({"direction"} if name == "steering" else set())
+        kept = {"domain", "metric", "index", "kind", "coefficient"}
+        kept |= {"steering": {"direction"}, "hexaco_between_models": {"profile"}}.get(name, set())
         hostile[name] = frame.with_columns(
             pl.concat_str(pl.lit(IMAGE if column in ("text", "item") else "<b>"), column, pl.lit(SCRIPT)).alias(column)
             for column in columns

@@ -10,11 +10,10 @@ from personascope.report.figures_hexaco import (
     answer_quality,
     contrasts,
     domain_profile,
-    domains_of,
     facet_profile,
-    facet_rows,
     single_items,
 )
+from personascope.report.rows import domains_of, facet_rows
 
 
 def rows_of(figure):

@@ -19,8 +19,17 @@ TABLE_SECTIONS = {
     "hexaco_items": "answers",
     "hexaco_quality": "answers",
     "hexaco_bias": "bias",
+    "hexaco_shrunken": "contrasts",
+    "hexaco_equivalence": "contrasts",
+    "hexaco_power": "contrasts",
+    "hexaco_adjusted": "bias",
     "hexaco_specifications": "wordings",
     "hexaco_components": "wordings",
+    "hexaco_icc": "wordings",
+    "hexaco_d_study": "wordings",
+    "hexaco_variants": "asking",
+    "hexaco_read_outs": "asking",
+    "hexaco_reasons": "asking",
     "hexaco_just_helpful": "just-helpful",
     "hexaco_short_and_rest": "short-form",
     "hexaco_between_models": "models",
@@ -32,8 +41,8 @@ TABLE_SECTIONS = {
     "direction_cosines": "directions",
     "steering": "steering",
 }
-WORDS_ONLY = {"hexaco_components", "hexaco_just_helpful"}
-"""Alone they have words but no figure; the second needs the residuals for one."""
+WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
+"""Alone they have words but no figure; just_helpful needs the residuals for one."""
 SUPPORT = "hexaco_just_helpful_residuals"
 SHOWN = [name for name in REQUIRED if name != SUPPORT]
 
@@ -91,13 +100,30 @@ def test_nan_reads_like_a_missing_number(tables):
     ]
 
 
+@pytest.mark.parametrize("name", [name for name in SHOWN if name.startswith("hexaco")])
+def test_a_column_of_nulls_without_a_type_reads_like_one_with(tables, name):
+    """Tables made from rows have such columns wherever nothing was computed."""
+    text = {"reasoning", "wish", "statement", "order", "flag", "untested"}
+    may_lack = {c for c, t in tables[name].schema.items() if t.is_float() or t == pl.Boolean or c in text}
+    gone = [c for c in REQUIRED[name] if c in may_lack] + (["value"] if name == "hexaco_reasons" else [])
+    frame = tables[name].with_columns(pl.lit(None).alias(column) for column in gone)
+    typed = frame.with_columns(pl.col(column).cast(tables[name].schema[column]) for column in gone)
+    (untyped,), (section,) = built({name: frame}), built({name: typed})
+    assert (untyped.paragraphs, untyped.quotes, drawn(untyped)) == (section.paragraphs, section.quotes, drawn(section))
+
+
 def test_every_table_has_a_figure_and_element_ids_are_unique(tables):
     found = built(tables)
     ids = [section.id for section in found]
     ids += [drawing.id for section in found for drawing in section.drawings]
     ids += [selector.id for section in found for selector in section.selectors]
     assert len(ids) == len(set(ids))
-    without = {"hexaco_components", SUPPORT}  # these draw nothing of their own; direction_cosines is drawn twice
+    without = {
+        "hexaco_components",
+        "hexaco_power",
+        "hexaco_reasons",
+        SUPPORT,
+    }  # these draw nothing of their own; direction_cosines is drawn twice
     assert sum(len(section.drawings) for section in found) == len(REQUIRED) - len(without) + 1
 
 
@@ -113,7 +139,7 @@ def test_a_missing_column_is_named(tables, name):
 
 
 def test_several_models_give_a_block_each_then_what_is_of_no_model_then_the_comparison(tables):
-    own = ["profile", "contrasts", "answers", "bias", "wordings", "just-helpful", "short-form"]
+    own = ["profile", "contrasts", "answers", "bias", "wordings", "asking", "just-helpful", "short-form"]
     shared = ["preferences", "probes", "transfer", "directions", "steering"]
     found = built(of_two_models(tables))
     assert [section.id for section in found] == [
@@ -184,6 +210,7 @@ def test_selectors_are_those_the_section_can_obey(tables):
         "answers": ["persona"],
         "bias": [],
         "wordings": [],
+        "asking": [],
         "just-helpful": [],
         "short-form": [],
         "preferences": ["persona"],

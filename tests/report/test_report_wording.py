@@ -7,15 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from personascope.report.wording import (
+    count,
+    count_range,
     estimate,
+    excerpt,
     figure_text,
     label,
     listed,
     number,
+    percent,
+    plural,
     pretty,
     probability,
     share,
     signed,
+    spread,
     two_decimals,
     wrapped,
 )
@@ -92,3 +98,41 @@ def test_wrapping_loses_no_word_and_keeps_to_the_width(text):
     lines = [html.unescape(line) for line in wrapped(text, width=40).split("<br>")]
     assert all(len(line) <= 40 for line in lines)
     assert "".join("".join(lines).split()) == "".join(text.split())
+
+
+def test_ranges_are_given_once_when_they_read_the_same():
+    assert [spread(values) for values in ([0.2, None, 0.1], [0.201, 0.2], [None], [])] == [
+        "0.10 to 0.20",
+        "0.20",
+        "not available",
+        "not available",
+    ]
+    assert [count_range(counts) for counts in ([3, 1, None], [2, 2], [])] == ["1 to 3", "2", "not available"]
+    assert [count(n) for n in (0, 12, None)] == ["0", "12", "not available"]
+
+
+def test_shares_and_words_for_several():
+    assert [percent(part) for part in (0.125, 1.0, 0.0004, 0.0)] == ["12.5 %", "100.0 %", "0.04 %", "0 %"]
+    assert [plural("item", n) for n in (0, 1, 2)] == ["items", "item", "items"]
+
+
+def test_an_excerpt_is_cut_between_words():
+    assert excerpt("one two three", 13) == "one two three"
+    assert excerpt("one two three", 12) == "one two…"
+    assert excerpt("one two three", 8) == "one two…"
+    assert excerpt("onetwothree", 8) == "onetwot…"
+    assert excerpt("  one\n\ttwo ", 8) == "one two"
+
+
+@given(st.text(max_size=300), st.integers(2, 220))
+def test_an_excerpt_keeps_to_its_length_in_one_line_that_can_be_written(text, length):
+    shown = excerpt(text, length)
+    assert len(shown) <= length
+    assert shown == " ".join(shown.split())
+    assert shown.encode("utf-8") is not None
+    assert not set(shown) & {"\u202e", "\u2066", "\x00", "\x1b"}
+
+
+def test_an_excerpt_drops_what_could_hide_or_reorder_the_text_beside_it():
+    assert excerpt("a\u202eb\x00c\x1b[31m\ud800d\u2069", 50) == "abc[31md"
+    assert excerpt("\u0628\u200c\u0627", 9) == "\u0628\u200c\u0627"  # a joiner belongs to its word

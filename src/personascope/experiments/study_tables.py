@@ -21,7 +21,7 @@ from personascope.measures.by_model import by_model
 from personascope.measures.contrasts import paired_contrasts
 from personascope.measures.equivalence import equivalence
 from personascope.measures.generalizability import d_study, g_study
-from personascope.measures.power import smallest_difference
+from personascope.measures.power import contrast_power
 from personascope.measures.profile_regression import regress_profiles
 from personascope.measures.reliability import correlate
 from personascope.measures.scales import domain_scores, facet_scores
@@ -98,31 +98,8 @@ def _contrast_tables(items: pl.DataFrame, pairs: Sequence[tuple[str, str]], how:
         "hexaco_domain_contrasts": contrasts("domain"),
         "hexaco_shrunken": by_model(shrunken_contrasts, facets),
         "hexaco_equivalence": by_model(lambda own: equivalence(own, pairs, method="t", **how), items),
-        "hexaco_power": _power(facets),
+        "hexaco_power": by_model(contrast_power, facets),
     }
-
-
-def _power(contrasts: pl.DataFrame) -> pl.DataFrame:
-    """What could have been found: the smallest difference that a test finds with power .8, from the errors seen.
-
-    Columns model, contrast, n (median items of a facet), sd (median over facets, se times the root of n), smallest (at
-    level .05), smallest_corrected (at .05 by the number of facets), n_facets.
-    """
-    tested = contrasts.filter(pl.col("se").is_not_null() & (pl.col("se") > 0) & (pl.col("n_clusters") > 1))
-    typical = tested.group_by("model", "contrast", maintain_order=True).agg(
-        pl.col("n_clusters").median().cast(pl.Int64).alias("n"),
-        (pl.col("se") * pl.col("n_clusters").sqrt()).median().alias("sd"),
-        pl.len().cast(pl.Int64).alias("n_facets"),
-    )
-    found = [
-        {
-            "smallest": smallest_difference(row["n"], row["sd"]),
-            "smallest_corrected": smallest_difference(row["n"], row["sd"], 0.05 / row["n_facets"]),
-        }
-        for row in typical.to_dicts()
-    ]
-    smallest = pl.DataFrame(found, schema={"smallest": pl.Float64, "smallest_corrected": pl.Float64})
-    return pl.concat([typical, smallest], how="horizontal")
 
 
 def _desirability(answers: pl.DataFrame, pairs: Sequence[tuple[str, str]]) -> Tables:

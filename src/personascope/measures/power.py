@@ -10,6 +10,7 @@ import polars as pl
 from scipy import stats
 
 from personascope.errors import DataError
+from personascope.measures.tables import require_columns
 
 
 def power_table(
@@ -74,6 +75,39 @@ def smallest_difference(
     from statsmodels.stats.power import TTestPower
 
     return sd * float(TTestPower().solve_power(effect_size=None, nobs=independent, alpha=alpha, power=power))
+
+
+def contrast_power(contrasts: pl.DataFrame, *, alpha: float = 0.05, power: float = 0.8) -> pl.DataFrame:
+    """What the tests of a study could have found, from the errors that were seen.
+
+    Args:
+        contrasts: `paired_contrasts` of facets; those without an error are left out.
+        alpha: level of one test.
+        power: chance to find the difference.
+
+    Returns:
+        One row per contrast: contrast, n (median number of independent items of a facet), sd (median over facets of
+        se times the root of n), smallest (`smallest_difference` at `alpha`), smallest_corrected (at `alpha` divided by
+        the number of facets), n_facets.
+
+    Raises:
+        DataError: a missing column, or a value outside its range.
+    """
+    require_columns(contrasts, ["contrast", "se", "n_clusters"], may_be_null=["se", "n_clusters"])
+    tested = contrasts.filter((pl.col("se") > 0) & (pl.col("n_clusters") > 1))
+    typical = tested.group_by("contrast", maintain_order=True).agg(
+        pl.col("n_clusters").median().round().cast(pl.Int64).alias("n"),
+        (pl.col("se") * pl.col("n_clusters").sqrt()).median().alias("sd"),
+        pl.len().cast(pl.Int64).alias("n_facets"),
+    )
+    rows = list(typical.select("n", "sd", "n_facets").iter_rows())
+    columns = [
+        pl.Series("smallest", [smallest_difference(n, sd, alpha, power) for n, sd, _ in rows], dtype=pl.Float64),
+        pl.Series(
+            "smallest_corrected", [smallest_difference(n, sd, alpha / m, power) for n, sd, m in rows], dtype=pl.Float64
+        ),
+    ]
+    return typical.with_columns(columns).select("contrast", "n", "sd", "smallest", "smallest_corrected", "n_facets")
 
 
 def design_effect(cluster_size: float, rho: float) -> float:

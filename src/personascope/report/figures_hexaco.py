@@ -2,65 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
-from plotly.subplots import make_subplots
 
-from personascope.instruments.facets import DOMAINS
 from personascope.report.dots import Panel, column, dot_trace, persona_panels
-from personascope.report.theme import BAND, INK, MUTED, Styles, new_figure, persona_styles, template
+from personascope.report.rows import (
+    DOMAIN_NAMES,
+    FACET_LEFT,
+    contrast_columns,
+    dodge,
+    domains_of,
+    dress_domain_axis,
+    dress_facet_axis,
+    facet_rows,
+)
+from personascope.report.theme import INK, Styles, new_figure, persona_styles
 from personascope.report.wording import estimate, label, number, probability, signed, wrapped
 
-DOMAIN_NAMES = {domain: name for domain, (name, _) in DOMAINS.items()}
-BETWEEN = "Between domains"
 TRAIT_AXIS = "trait score (possible range −1 to 1; dots with 95 % intervals over items)"
-_GAP = 0.7
-_LEFT = 272
 STAR_AT = 0.05
-
-
-@dataclass(frozen=True)
-class FacetRows:
-    """Where each facet stands on a vertical axis: domains in HEXACO order with gaps, facets of no domain last.
-
-    Args:
-        places: facet -> height, growing downwards.
-        blocks: (domain name, first height, last height) from top to bottom.
-    """
-
-    places: dict[str, float]
-    blocks: tuple[tuple[str, float, float], ...]
-
-    @property
-    def bottom(self) -> float:
-        """Height below the last facet."""
-        return max(self.places.values(), default=0.0) + 0.5
-
-
-def facet_rows(facets: Sequence[str], domains: Mapping[str, str | None]) -> FacetRows:
-    """Lay out facets by domain, in order of first appearance within one."""
-    found = dict.fromkeys(domains.get(facet) for facet in facets)
-    order: list[str | None] = [*(d for d in DOMAIN_NAMES if d in found), *(d for d in found if d not in DOMAIN_NAMES)]
-    order.sort(key=lambda domain: domain is None)
-    places: dict[str, float] = {}
-    blocks = []
-    height = 0.0
-    for domain in order:
-        own = [facet for facet in dict.fromkeys(facets) if domains.get(facet) == domain]
-        places |= {facet: height + index for index, facet in enumerate(own)}
-        name = BETWEEN if domain is None else DOMAIN_NAMES.get(domain, domain)
-        blocks.append((name, height, height + len(own) - 1))
-        height += len(own) - 1 + 1 + _GAP
-    return FacetRows(places, tuple(blocks))
-
-
-def domains_of(frame: pl.DataFrame) -> dict[str, str | None]:
-    """Domain of each facet (null for interstitial facets), from any frame with both columns."""
-    return dict(frame.select("facet", "domain").unique(maintain_order=True).iter_rows())
 
 
 def facet_profile(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure:
@@ -72,10 +35,10 @@ def facet_profile(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figur
         styles: colour and marker per persona; by default those of `persona_styles`.
     """
     rows = facet_rows(frame["facet"].to_list(), domains_of(frame))
-    figure = new_figure(900, margin={"l": _LEFT, "r": 28, "t": 52, "b": 58}, meta={"emphasis": True})
+    figure = new_figure(900, margin={"l": FACET_LEFT, "r": 28, "t": 52, "b": 58}, meta={"emphasis": True})
     personas = frame["persona"].unique(maintain_order=True).to_list()
     known = styles or persona_styles(personas)
-    for shift, (persona, part) in zip(_dodge(len(personas)), _by_persona(frame), strict=True):
+    for shift, (persona, part) in zip(dodge(len(personas)), _by_persona(frame), strict=True):
         hover = [
             f"<b>{label(persona)}</b>: {label(row['facet'])}<br>trait {estimate(row['trait'], row['low'], row['high'])}"
             f"<br>acquiescence {number(row['acquiescence'])}<br>{row['n_items']} items"
@@ -86,7 +49,7 @@ def facet_profile(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figur
         style = known[persona]
         trace = dot_trace(x, y, low, high, style=style, hover=hover, name=label(persona), meta={"persona": persona})
         figure.add_trace(trace)
-    _dress_facet_axis(figure, rows)
+    dress_facet_axis(figure, rows)
     figure.update_xaxes(title_text=TRAIT_AXIS, zeroline=True, rangemode="tozero")
     return figure
 
@@ -103,7 +66,7 @@ def domain_profile(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figu
     figure = new_figure(140 + 52 * len(domains), margin={"l": 160, "r": 28, "t": 52, "b": 58}, meta={"emphasis": True})
     personas = frame["persona"].unique(maintain_order=True).to_list()
     known = styles or persona_styles(personas)
-    for shift, (persona, part) in zip(_dodge(len(personas)), _by_persona(frame), strict=True):
+    for shift, (persona, part) in zip(dodge(len(personas)), _by_persona(frame), strict=True):
         own = part.filter(pl.col("domain").is_in(domains))
         x, low, high = (column(own, name) for name in ("trait", "low", "high"))
         hover = [
@@ -113,10 +76,7 @@ def domain_profile(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figu
         y = [places[domain] + shift for domain in own["domain"]]
         style, shown = known[persona], {"name": label(persona), "meta": {"persona": persona}}
         figure.add_trace(dot_trace(x, y, low, high, style=style, hover=hover, size=9, **shown))
-    ticks = {"tickvals": list(places.values()), "ticktext": [f"<b>{DOMAIN_NAMES[d]}</b>" for d in domains]}
-    figure.update_yaxes(range=[len(domains) - 0.5, -0.5], zeroline=False, showgrid=False, **ticks)
-    for place in range(1, len(domains), 2):
-        figure.add_hrect(place - 0.5, place + 0.5, fillcolor=BAND, line_width=0, layer="below")
+    dress_domain_axis(figure, domains)
     figure.update_xaxes(title_text=TRAIT_AXIS, rangemode="tozero")
     return figure
 
@@ -135,13 +95,7 @@ def contrasts(
     rows = facet_rows(frame["facet"].to_list(), domains or {})
     names = frame["contrast"].unique(maintain_order=True).to_list()
     known = styles or persona_styles(name.split(" - ")[0] for name in names)
-    figure = make_subplots(
-        rows=1,
-        cols=len(names),
-        shared_xaxes="all",
-        horizontal_spacing=0.035,
-        subplot_titles=[f"<b>{label(name)}</b>" for name in names],
-    )
+    figure = contrast_columns(names, 860)
     for place, name in enumerate(names, start=1):
         part = frame.filter(pl.col("contrast") == name)
         style = known[name.split(" - ")[0]]
@@ -154,13 +108,7 @@ def contrasts(
         dots = dot_trace(x, y, low, high, style=style, hover=hover, size=9, name=label(name), marker=marker)
         figure.add_trace(dots, row=1, col=place)
         figure.add_trace(_stars(x, high, y, stars), row=1, col=place)
-    figure.update_layout(
-        template=template(), height=860, margin={"l": _LEFT, "r": 24, "t": 44, "b": 58}, showlegend=False
-    )
-    figure.update_annotations(font={"size": 13.5})
-    _dress_facet_axis(figure, rows)
-    for place in range(2, len(names) + 1):
-        figure.update_yaxes(showticklabels=False, col=place)
+    dress_facet_axis(figure, rows)
     figure.update_xaxes(title_text="difference in trait", nticks=6)
     return figure
 
@@ -195,7 +143,7 @@ def single_items(
         styles: colour per persona.
     """
     rows = facet_rows(frame["facet"].to_list(), domains or (domains_of(frame) if "domain" in frame.columns else {}))
-    figure = new_figure(860, margin={"l": _LEFT, "r": 28, "t": 52, "b": 58})
+    figure = new_figure(860, margin={"l": FACET_LEFT, "r": 28, "t": 52, "b": 58})
     personas = frame["persona"].unique(maintain_order=True).to_list()
     known = styles or persona_styles(personas)
     for persona in personas:
@@ -214,7 +162,7 @@ def single_items(
                 visible=persona == personas[0],
                 meta={"persona": persona},
             )
-    _dress_facet_axis(figure, rows)
+    dress_facet_axis(figure, rows)
     figure.update_xaxes(
         title_text="agreement with the statement as worded (−1 = strongly disagree, 1 = strongly agree)"
     )
@@ -224,29 +172,6 @@ def single_items(
 
 def _by_persona(frame: pl.DataFrame) -> list[tuple[str, pl.DataFrame]]:
     return [(str(persona), part) for (persona,), part in frame.group_by("persona", maintain_order=True)]
-
-
-def _dodge(n: int) -> list[float]:
-    """Vertical shifts that set the personas of one row apart, first persona on top."""
-    step = min(0.2, 0.76 / max(1, n))
-    return [(index - (n - 1) / 2) * step for index in range(n)]
-
-
-def _dress_facet_axis(figure: go.Figure, rows: FacetRows) -> None:
-    """Facet names as ticks, domain names to their left, a band behind every second domain."""
-    ticks = {"tickvals": list(rows.places.values()), "ticktext": [label(facet) for facet in rows.places]}
-    figure.update_yaxes(range=[rows.bottom + 0.1, -0.6], zeroline=False, showgrid=True, automargin=False, **ticks)
-    for index, (name, first, last) in enumerate(rows.blocks):
-        if len(rows.blocks) > 1:
-            figure.add_annotation(
-                text=f"<b>{label(name)}</b>",
-                font={"size": 12.5, "color": INK if name != BETWEEN else MUTED},
-                **{"xref": "paper", "x": 0, "xanchor": "left", "xshift": 8 - _LEFT, "showarrow": False},
-                **{"y": (first + last) / 2, "yref": "y", "yanchor": "middle"},
-            )
-        if index % 2 == 0:
-            corners = {"xref": "paper", "x0": 0, "x1": 1, "yref": "y", "y0": first - 0.5, "y1": last + 0.5}
-            figure.add_shape(type="rect", fillcolor=BAND, line_width=0, layer="below", **corners)
 
 
 def _stars(x: list[float | None], high: list[float | None], y: list[float], stars: list[bool]) -> go.Scatter:

@@ -7,12 +7,11 @@ from typing import Any
 
 import plotly.graph_objects as go
 import polars as pl
-from plotly.subplots import make_subplots
 
 from personascope.report.dots import Panel, column, dot_trace, persona_panels
-from personascope.report.figures_hexaco import DOMAIN_NAMES
-from personascope.report.theme import BAND, CONTROL, POOLED, PersonaStyle, Styles, new_figure, persona_styles, template
-from personascope.report.wording import MISSING, estimate, figure_text, label, number
+from personascope.report.rows import DOMAIN_NAMES, contrast_columns, dodge, dress_domain_axis, dress_named_axis
+from personascope.report.theme import CONTROL, POOLED, SERIES, PersonaStyle, Styles, new_figure, persona_styles
+from personascope.report.wording import count, estimate, figure_text, label, number
 
 BIAS = (
     Panel("acquiescence", "Acquiescence", "mean agreement"),
@@ -24,7 +23,6 @@ BIAS = (
 )
 _SYMBOLS = {"ascending": "circle", "descending": "circle-open"}
 _OTHER_SYMBOL = "square"
-_WORDINGS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#332288", "#999933")
 
 
 def bias_panels(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure | None:
@@ -62,13 +60,7 @@ def wordings(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure | N
     domains = [name for name in DOMAIN_NAMES if name in set(frame["domain"])]
     known = list(dict.fromkeys([*_SYMBOLS, *frame["order"]]))
     phrasings = sorted(frame["phrasing"].unique(), key=lambda name: (len(name), name))
-    figure = make_subplots(
-        rows=1,
-        cols=len(contrasts),
-        shared_xaxes="all",
-        horizontal_spacing=0.03,
-        subplot_titles=[f"<b>{label(name)}</b>" for name in contrasts],
-    )
+    figure = contrast_columns(contrasts, 150 + 84 * len(domains), left=150, legend=True)
     for place, contrast in enumerate(contrasts, start=1):
         for index, phrasing in enumerate(phrasings):
             for order in known:
@@ -78,16 +70,11 @@ def wordings(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure | N
                 if part.is_empty():
                     continue
                 symbol = _SYMBOLS.get(order, _OTHER_SYMBOL)
-                trace = _specifications(part, domains, PersonaStyle(_WORDINGS[index % len(_WORDINGS)], symbol))
+                trace = _specifications(part, domains, PersonaStyle(SERIES[index % len(SERIES)], symbol))
                 name = f"wording {label(phrasing)}, {figure_text(order)}"
                 trace.update(name=name, legendgroup=name, showlegend=name not in {other.name for other in figure.data})
                 figure.add_trace(trace, row=1, col=place)
-    figure.update_layout(
-        template=template(), height=150 + 84 * len(domains), margin={"l": 150, "r": 24, "t": 92, "b": 58}
-    )
-    figure.update_layout(legend={"y": 1.07})
-    figure.update_annotations(font={"size": 13.5})
-    _domain_rows(figure, domains, len(contrasts))
+    dress_domain_axis(figure, domains)
     figure.update_xaxes(title_text="difference in trait", nticks=5)
     return figure
 
@@ -103,24 +90,11 @@ def _specifications(part: pl.DataFrame, domains: list[str], style: PersonaStyle)
     signs = {True: "; the same sign in 90 % of specifications", False: "; not the same sign in 90 % of specifications"}
     hover = [
         f"<b>{DOMAIN_NAMES[row['domain']]}</b>, wording {label(row['phrasing'])}, {figure_text(row['order'])} anchors"
-        f"<br>difference {estimate(row['difference'], row['low'], row['high'])}<br>items: {_count(row['n'])}"
+        f"<br>difference {estimate(row['difference'], row['low'], row['high'])}<br>items: {count(row['n'])}"
         f"{signs.get(row['robust'], '')}"
         for row in part.iter_rows(named=True)
     ]
     return dot_trace(x, y, low, high, style=style, hover=hover, size=7)
-
-
-def _count(n: int | None) -> str:
-    return MISSING if n is None else str(n)
-
-
-def _domain_rows(figure: go.Figure, domains: list[str], columns: int) -> None:
-    ticks = {"tickvals": list(range(len(domains))), "ticktext": [f"<b>{DOMAIN_NAMES[d]}</b>" for d in domains]}
-    figure.update_yaxes(range=[len(domains) - 0.5, -0.5], zeroline=False, showgrid=False, **ticks)
-    for place in range(2, columns + 1):
-        figure.update_yaxes(showticklabels=False, col=place)
-    for row in range(1, len(domains), 2):
-        figure.add_hrect(row - 0.5, row + 0.5, fillcolor=BAND, line_width=0, layer="below")
 
 
 def just_helpful(tables: Mapping[str, pl.DataFrame], styles: Styles | None = None) -> go.Figure | None:
@@ -238,23 +212,20 @@ def between_models(frame: pl.DataFrame) -> go.Figure | None:
     if rows.is_empty():
         return None
     pairs = rows["pair"].unique(maintain_order=True).to_list()
-    step = min(0.12, 0.76 / len(pairs))
     names = rows["row"].unique(maintain_order=True).to_list()
     figure = new_figure(150 + 30 * len(names), margin={"l": 210, "r": 24, "t": 52, "b": 58}, showlegend=True)
-    for index, pair in enumerate(pairs):
+    for index, (pair, shift) in enumerate(zip(pairs, dodge(len(pairs), 0.12), strict=True)):
         own = rows.filter(pl.col("pair") == pair)
         hover = [
             f"<b>{label(row['subject'])}</b>, {figure_text(pair)}<br>r {estimate(row['r'], row['low'], row['high'])}, "
-            f"facets: {_count(row['n'])}"
+            f"facets: {count(row['n'])}"
             for row in own.iter_rows(named=True)
         ]
-        y = [names.index(row) + step * (index - (len(pairs) - 1) / 2) for row in own["row"]]
-        style = PersonaStyle(_WORDINGS[index % len(_WORDINGS)], "circle")
+        y = [names.index(row) + shift for row in own["row"]]
+        style = PersonaStyle(SERIES[index % len(SERIES)], "circle")
         x, low, high = (column(own, end) for end in ("r", "low", "high"))
         figure.add_trace(dot_trace(x, y, low, high, style=style, hover=hover, size=9, name=figure_text(pair)))
     labels = [label(name) for _, name in rows.select("row", "subject").unique(maintain_order=True).iter_rows()]
-    figure.update_yaxes(
-        range=[len(names) - 0.5, -0.5], tickvals=list(range(len(names))), ticktext=labels, zeroline=False
-    )
+    dress_named_axis(figure, labels)
     figure.update_xaxes(title_text="correlation over facets", range=[-1.05, 1.05])
     return figure

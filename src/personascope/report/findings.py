@@ -8,12 +8,27 @@ from typing import Any
 import polars as pl
 
 STEERED = "probe"
+TARGET = 0.8
+"""A reliability that is often asked for, to read others against."""
+VERDICTS = ("equivalent", "different", "undecided", "not tested")
 Row = dict[str, Any]
 
 
 def excludes_zero(low: str = "low", high: str = "high") -> pl.Expr:
     """Rows whose interval lies on one side of zero; null intervals do not."""
     return ((pl.col(low) > 0) | (pl.col(high) < 0)).fill_null(value=False)
+
+
+def verdicts(frame: pl.DataFrame) -> pl.DataFrame:
+    """Tests of equivalence with their `verdict`, one of VERDICTS.
+
+    A facet is equivalent when its difference is shown to lie within the margin, different when it is not and the
+    interval of the two one-sided tests excludes 0, undecided when that interval holds 0 and reaches beyond the margin.
+    """
+    untested = pl.any_horizontal(pl.col("equivalent", "low", "high").is_null())
+    words = [pl.lit(verdict) for verdict in VERDICTS]
+    judged = pl.when(untested).then(words[3]).when("equivalent").then(words[0])
+    return frame.with_columns(verdict=judged.when(excludes_zero()).then(words[1]).otherwise(words[2]))
 
 
 def best_rows(probes: pl.DataFrame, target: str) -> list[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from personascope.report.wording import MISSING, two_decimals
+from personascope.report.wording import MISSING, listed, two_decimals
 
 _SCORING = """
 Scoring. The answer to an item is the expected rating over the probabilities of the labels, renormalised, mapped to
@@ -34,8 +34,8 @@ def methods_text(tables: Mapping[str, pl.DataFrame], *, seed: int, resamples: in
     """
     answers, items = tables["answers"], tables["hexaco_items"]
     statistics = _STATISTICS.format(resamples=resamples, seed=seed)
-    paragraphs = (_material(answers, items), _SCORING, statistics, _exclusions(answers))
-    return [" ".join(paragraph.split()) for paragraph in paragraphs]
+    paragraphs = (_material(answers, items), _other_ways(tables), _SCORING, statistics, _exclusions(answers))
+    return [" ".join(paragraph.split()) for paragraph in paragraphs if paragraph]
 
 
 def _material(answers: pl.DataFrame, items: pl.DataFrame) -> str:
@@ -51,6 +51,24 @@ def _material(answers: pl.DataFrame, items: pl.DataFrame) -> str:
         f"personas {', '.join(personas)}, in both anchor orders: {len(answers):,} answers.{more} Scores are "
         "of the first wording."
     )
+
+
+def _other_ways(tables: Mapping[str, pl.DataFrame]) -> str:
+    """Other scales and answers that were written out; empty where neither was asked for."""
+    texts = []
+    if "variants" in tables:
+        variants = tables["variants"]
+        names = listed(_names(variants, "variant"))
+        texts.append(f"{variants['item'].n_unique():,} items were also asked on other scales: {names}.")
+    for table, what in (("sampled", "a rating"), ("reasoned", "a rating with its reasons")):
+        if table in tables:
+            own = tables[table]
+            texts.append(
+                f"{own['item'].n_unique():,} items were answered by writing {what} under "
+                f"{listed(_names(own, 'persona'))} ({len(own):,} answers), read by a parser that takes a value, a "
+                "refusal, or neither."
+            )
+    return f"Other ways of asking. {' '.join(texts)}" if texts else ""
 
 
 def _exclusions(answers: pl.DataFrame) -> str:

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import polars as pl
 
-from personascope.report.outline import COMPARISON, STUDY, Outline, Tables
+from personascope.report.outline import Outline, Quote, Tables
+from personascope.report.outline_preferences import PREFERENCES
+from personascope.report.outline_questionnaire import COMPARISON, QUESTIONNAIRE
 from personascope.report.selectors import Selector, selectors_of
 from personascope.report.theme import Styles
+
+STUDY = (*QUESTIONNAIRE, *PREFERENCES)
+"""Sections on one model, in the order of the page."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,13 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Section:
-    """Heading, paragraphs of findings, figures, and one line on what the numbers cannot bear."""
+    """Heading, paragraphs of findings, figures, quotes, and one line on what the numbers cannot bear."""
 
     id: str
     heading: str
     paragraphs: tuple[str, ...]
     drawings: tuple[Drawing, ...]
+    quotes: tuple[Quote, ...]
     care: str
 
     @property
@@ -71,4 +77,6 @@ def _section(outline: Outline, tables: Tables, styles: Styles, *, suffix: str = 
     drawings = [Drawing(part.id + suffix, part.caption, figure) for part, figure in figures if figure is not None]
     if not drawings and not words:
         return []
-    return [Section(outline.id + suffix, outline.heading + title, tuple(words), tuple(drawings), outline.care)]
+    quotes = tuple(quote for part in parts for quote in part.quotes(tables[part.table]))
+    names = outline.id + suffix, outline.heading + title
+    return [Section(*names, tuple(words), tuple(drawings), quotes, outline.care)]

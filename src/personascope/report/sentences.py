@@ -14,7 +14,7 @@ from personascope.report.findings import (
     best_rows,
     excludes_zero,
 )
-from personascope.report.wording import MISSING, estimate, listed, number, pretty, probability, share, signed
+from personascope.report.wording import MISSING, estimate, listed, number, pretty, probability, share, signed, spread
 
 Q_LEVEL = 0.05
 OPTIMISTIC = (
@@ -96,7 +96,7 @@ def preferences(quality: pl.DataFrame) -> list[str]:
             f"The bias toward a position {verdict} the spread of preferences {where}; it is largest for "
             f"{pretty(worst['persona'])}, with {bias} logits against a spread of {number(worst['sd_log_odds'])} logits "
             f"(n = {worst['n_pairs']} pairs, each in both orders). The share of pairs whose likelier task changes with "
-            f"the order is {_range(quality, 'flip_share')}; median label mass is "
+            f"the order is {spread(quality['flip_share'])}; median label mass is "
             f"{_number(quality['label_mass'].median())}."
         )
     texts.append(_split_half(quality))
@@ -188,7 +188,7 @@ def _acquiescence(scored: pl.DataFrame) -> str:
         yes=pl.col("acquiescence").abs().mean(), trait=pl.col("trait").abs().mean()
     )
     larger = sizes.filter(pl.col("yes") > pl.col("trait"))
-    means = f"mean |acquiescence| {_range(sizes, 'yes')} against mean |trait| {_range(sizes, 'trait')} by persona"
+    means = f"mean |acquiescence| {spread(sizes['yes'])} against mean |trait| {spread(sizes['trait'])} by persona"
     if larger.is_empty():
         return f"Acquiescence does not exceed the trait scores in any persona: {means}."
     return (
@@ -225,21 +225,12 @@ def _split_half(quality: pl.DataFrame) -> str:
         for row in known.to_dicts()
         if row["split_half_low"] is None or row["split_half_low"] <= 0
     ]
-    text = f"Split-half reliability of the utilities is {_range(known, 'split_half')}"
+    text = f"Split-half reliability of the utilities is {spread(known['split_half'])}"
     return f"{text}; it is not above chance for {listed(unsure)}." if unsure else f"{text}, above 0 in every persona."
 
 
 def _facet_score(row: Row) -> str:
     return f"{estimate(row['trait'], row['low'], row['high'])} ({pretty(row['persona'])}, {pretty(row['facet'])})"
-
-
-def _range(frame: pl.DataFrame, name: str) -> str:
-    """Smallest to largest value of a column, once when they read the same."""
-    values = frame[name].drop_nulls().to_list()
-    if not values:
-        return MISSING
-    ends = number(min(values)), number(max(values))
-    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def _number(value: object) -> str:

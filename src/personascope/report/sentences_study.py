@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import polars as pl
 
-from personascope.report.wording import MISSING, estimate, listed, number, pretty, share
+from personascope.report.wording import MISSING, count_range, estimate, listed, number, percent, plural, pretty, share
 
 _SURE = 0.9
 _BEYOND = 1.96
@@ -40,7 +40,9 @@ def wordings(frame: pl.DataFrame) -> list[str]:
     counts = sorted(groups["n_specifications"].drop_nulls().unique())
     ways = " or ".join(map(str, counts))
     asked = (
-        f"Each contrast was asked in {ways} {_plural('way', counts)} (wordings times anchor orders). " if ways else ""
+        f"Each contrast was asked in {ways} {plural('way', max(counts))} (wordings times anchor orders). "
+        if ways
+        else ""
     )
     judged = groups.drop_nulls("robust")
     if judged.is_empty():
@@ -62,9 +64,9 @@ def components(frame: pl.DataFrame) -> list[str]:
     if known.is_empty():
         return [f"How the variance of keyed answers within facets divides is {MISSING}."]
     largest = known.filter(pl.col("share") > 0).sort("share", descending=True, maintain_order=True).head(_LARGEST)
-    named = [f"{row['component'].replace('_', ' ')} {_percent(row['share'])}" for row in largest.to_dicts()]
+    named = [f"{row['component'].replace('_', ' ')} {percent(row['share'])}" for row in largest.to_dicts()]
     own = known.filter(pl.col("component") == "persona")["share"].to_list()
-    texts = [f"Of the variance of keyed answers within facets, the personas make {_percent(own[0])}."] if own else []
+    texts = [f"Of the variance of keyed answers within facets, the personas make {percent(own[0])}."] if own else []
     if named:
         texts.append(f"Largest parts of the variance within facets: {listed(named)}.")
     return [" ".join(texts)] if texts else []
@@ -76,7 +78,7 @@ def just_helpful(frame: pl.DataFrame) -> list[str]:
     statement = row["statement"] or ""
     if row.get("slope") is None:
         return [f"There is no slope to show. {statement}".strip()]
-    facets = "" if row.get("n_facets") is None else f" over {row['n_facets']} {_plural('facet', [row['n_facets']])}"
+    facets = "" if row.get("n_facets") is None else f" over {row['n_facets']} {plural('facet', row['n_facets'])}"
     numbers = (
         f"Slope {estimate(row['slope'], row.get('low'), row.get('high'))}{facets} (plain least squares "
         f"{number(row.get('naive_slope'))}); cosine of the two profiles {number(row.get('cosine'))}, without their "
@@ -115,17 +117,8 @@ def between_models(frame: pl.DataFrame) -> list[str]:
     if not texts:
         return ["No contrast has a correlation between models."]
     counts = sorted(own["n"].drop_nulls().unique())
-    ends = " to ".join(map(str, dict.fromkeys([counts[0], counts[-1]]))) if counts else ""
-    over = f" over {ends} {_plural('facet', counts)}" if ends else ""
+    over = f" over {count_range(counts)} {plural('facet', counts[-1])}" if counts else ""
     return [f"Correlation of contrasts{over}: {'; '.join(texts)}."]
-
-
-def _percent(part: float) -> str:
-    return f"{number(100 * part, 1)} %"
-
-
-def _plural(word: str, counts: list[int]) -> str:
-    return word if counts == [1] else f"{word}s"
 
 
 def _correlation(part: pl.DataFrame) -> float | None:

@@ -13,12 +13,23 @@ _COLUMNS = {
     "hexaco_facets": "persona facet domain trait low high acquiescence n_items",
     "hexaco_domains": "persona domain trait low high",
     "hexaco_contrasts": "contrast facet difference low high p q difference_positive difference_negative n",
+    "hexaco_shrunken": "contrast facet effect se weight shrunken low high mean mean_se tau n_left_out",
+    "hexaco_equivalence": "contrast facet difference low high bound q equivalent",
+    "hexaco_power": "contrast n sd smallest smallest_corrected n_facets",
     "hexaco_items": "persona item facet key text agreement order_bias label_mass",
     "hexaco_quality": "persona label_mass order_bias acquiescence key_consistency n",
     "hexaco_bias": "persona index value low high flag",
+    "hexaco_adjusted": "contrast facet raw raw_low raw_high adjusted low high desirability_slope slope_low slope_high "
+    "n n_left_out",
     "hexaco_specifications": "contrast domain phrasing order difference low high rank robust n share_significant "
     "n_specifications",
     "hexaco_components": "component share",
+    "hexaco_icc": "profile kind coefficient icc low high n_facets n_variants n_left_out",
+    "hexaco_d_study": "n_item n_phrasing g phi",
+    "hexaco_variants": "variant kind profile r low high mean_difference n_facets label_mass",
+    "hexaco_read_outs": "read_out persona r low high mean_difference difference_low difference_high n n_left_out "
+    "n_answers value_share refusal_share unparsed_share",
+    "hexaco_reasons": "persona facet statement order kind value wish reasoning",
     "hexaco_just_helpful": "statement",
     "hexaco_just_helpful_residuals": "facet x y residual low high",
     "hexaco_short_and_rest": "contrast facet short_difference rest_difference gap gap_se z",
@@ -34,11 +45,14 @@ _COLUMNS = {
     "steering": "target read_out layer coefficient direction value low high n label_mass",
 }
 REQUIRED: dict[str, tuple[str, ...]] = {name: tuple(columns.split()) for name, columns in _COLUMNS.items()}
+_TEXTS = "domain facet flag item model order reasoning statement text untested why wish"
+_TYPES = {**dict.fromkeys(_TEXTS.split(), pl.String), "equivalent": pl.Boolean, "robust": pl.Boolean}
+"""Of columns that may hold nulls alone, and then have no type; all others are numbers."""
 _PERSONA_COLUMNS = ("persona", "persona_x", "train", "test", "direction", "other")
 
 
 def present(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
-    """The tables the page can show: known, with rows, and with NaN as null.
+    """The tables the page can show: known, with rows, with NaN as null, and with a type for columns of nulls alone.
 
     Raises:
         DataError: a known table lacks a column.
@@ -55,7 +69,9 @@ def present(tables: Mapping[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
                     f"Its figures need {', '.join(columns)}.",
                     "Add or rename the column, or leave the table out.",
                 )
-        shown[name] = frame.with_columns(cs.float().fill_nan(None))
+        untyped = [column for column, dtype in frame.schema.items() if dtype == pl.Null]
+        typed = [pl.col(column).cast(_TYPES.get(column, pl.Float64)) for column in untyped]
+        shown[name] = frame.with_columns(cs.float().fill_nan(None)).with_columns(typed)
     return shown
 
 
@@ -68,6 +84,10 @@ def personas(tables: Mapping[str, pl.DataFrame]) -> list[str]:
         for column in _PERSONA_COLUMNS:
             if column in frame.columns:
                 names |= dict.fromkeys(frame[column].drop_nulls().unique(maintain_order=True))
-        if "contrast" in frame.columns:
-            names |= {part: None for contrast in frame["contrast"].unique() for part in contrast.split(" - ")}
+        contrasts = frame["contrast"].unique(maintain_order=True).to_list() if "contrast" in frame.columns else []
+        if {"kind", "profile"} <= set(frame.columns):
+            kinds = frame.select("kind", "profile").unique(maintain_order=True)
+            names |= dict.fromkeys(kinds.filter(pl.col("kind") == "persona")["profile"])
+            contrasts += kinds.filter(pl.col("kind") == "contrast")["profile"].to_list()
+        names |= {part: None for contrast in contrasts for part in contrast.split(" - ")}
     return list(names)

@@ -19,6 +19,8 @@ BAND = "#f6f7f9"
 CONTROL = "#9aa3ae"
 TEXT_BASELINE = "#b3572b"
 POOLED = "#1d4e7e"
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#332288", "#999933")
+"""Colours of series that are no personas: wordings, pairs of models."""
 DIVERGING = [[0.0, "#2166ac"], [0.25, "#92c5de"], [0.5, "#f7f7f7"], [0.75, "#f4a582"], [1.0, "#b2182b"]]
 
 

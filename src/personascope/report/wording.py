@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import textwrap
+import unicodedata
+from collections.abc import Iterable
 
 MISSING = "not available"
 _SPECIAL = {
@@ -13,6 +15,7 @@ _SPECIAL = {
     "all": "all personas pooled",
 }
 _LONGEST_NAME = 44
+_REORDERING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def pretty(name: str) -> str:
@@ -70,6 +73,54 @@ def probability(name: str, value: float | None) -> str:
     if value is not None and value < 0.001:
         return f"{name} < 0.001"
     return f"{name} = {MISSING if value is None else _fixed(value, 3)}"
+
+
+def count(n: int | None) -> str:
+    """A number of things that may not have been counted."""
+    return MISSING if n is None else str(n)
+
+
+def count_range(counts: Iterable[int | None]) -> str:
+    """Smallest to largest of the counts that are known, once when they are the same."""
+    known = [n for n in counts if n is not None]
+    return " to ".join(map(str, dict.fromkeys([min(known), max(known)]))) if known else MISSING
+
+
+def percent(part: float) -> str:
+    """A share as a percentage; none at all is a plain 0, which no rounding gives."""
+    return f"{number(100 * part, 1)} %" if part else "0 %"
+
+
+def plural(word: str, n: int) -> str:
+    """A word for n things: plain for one of them."""
+    return word if n == 1 else f"{word}s"
+
+
+def spread(values: Iterable[float | None]) -> str:
+    """Smallest to largest of the values that are not null, once when they read the same."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return MISSING
+    ends = number(min(known)), number(max(known))
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def excerpt(text: str, length: int) -> str:
+    """A text from outside in one line of at most `length` characters, cut between words where it can be.
+
+    Control characters, lone surrogates and marks that reorder the text around them are dropped. It is not escaped:
+    the page escapes paragraphs and quotes, figures need `figure_text`.
+    """
+    line = " ".join("".join(" " if char.isspace() else char for char in text if not _unseen(char)).split())
+    if len(line) <= length:
+        return line
+    head = line[: length - 1]
+    cut = head if line[length - 1] == " " else head.rpartition(" ")[0] or head
+    return f"{cut.rstrip()}…"
+
+
+def _unseen(char: str) -> bool:
+    return char in _REORDERING or (unicodedata.category(char) in ("Cc", "Cs") and not char.isspace())
 
 
 def interval(low: float | None, high: float | None) -> str:
