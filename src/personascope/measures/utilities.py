@@ -25,7 +25,7 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import expit, log_expit, log_ndtr
 
 from personascope.errors import ConvergenceError, DataError
-from personascope.measures.curvature import Curvature
+from personascope.measures.curvature import EXACT, Curvature
 
 Link = Literal["logistic", "probit"]
 ORDER_PRIOR_SD = 100.0
@@ -42,7 +42,7 @@ class Utilities:
         standard_errors: of `values` around the pool mean, shape (task,), by the Laplace approximation, in which a
             comparison of weight w counts as w independent yes/no choices. A probability read from logits has no
             sampling noise, so this says how well the design pins a task down, not how a re-run would scatter.
-            Above `DENSE_LIMIT` tasks they are estimated by random probing, to about 1 %.
+            Above `DENSE_LIMIT` tasks they are estimated by random probing, to about half a percent.
         order_bias: b, preference for whatever is shown first, in the units of `values`; `order_bias_se` its
             standard error, which is large when the design cannot tell order from content.
         log_likelihood: in nats, weighted, without the prior.
@@ -173,7 +173,7 @@ class _Problem:
         scaled = self.design.copy()
         scaled.data = scaled.data * np.repeat(self.w * information, 3)
         hessian = (self.design.T @ scaled + sparse.diags_array(self.precision)).tocsr()
-        return Curvature.of(hessian, float(self.precision[0]), dense=hessian.shape[0] - 1 <= DENSE_LIMIT)
+        return Curvature(hessian, float(self.precision[0]), dense=hessian.shape[0] - 1 <= DENSE_LIMIT)
 
 
 def _newton(
@@ -189,7 +189,8 @@ def _newton(
             return theta, iteration, misfit
         if iteration == max_iterations:
             break
-        step = -problem.curvature(theta).solve(gradient)
+        # far from the optimum an exact step is wasted; as the misfit shrinks, steps become exact enough to be Newton's
+        step = -problem.curvature(theta).solve(gradient, tolerance=max(0.01 * misfit, EXACT))
         length = _line_search(problem, theta, step, float(gradient @ step))
         if length == 0:
             break
