@@ -38,7 +38,8 @@ def test_items_that_must_be_dropped_give_code_1_and_their_reason(shell, tmp_path
     assert code == 1
     assert "says the same, word for word, as a" in out
     rows = list(csv.DictReader(reasons.open()))
-    assert [row["verdict"] for row in rows] == ["keep", "drop", "keep"]
+    assert {row["item"]: row["verdict"] for row in rows} == {"a": "keep", "b": "drop", "c": "keep"}
+    assert rows[0]["item"] == "b"  # the worst first
 
 
 def test_items_to_review_do_not_fail(shell, tmp_path: Path) -> None:
@@ -128,6 +129,29 @@ def test_the_help_explains_every_option(shell) -> None:
         "JSONL file",
     ):
         assert word in out
+
+
+@pytest.mark.model
+def test_wrong_labels_of_built_in_texts_are_all_found_and_listed_by_doubt(shell, tmp_path: Path) -> None:
+    bank = load_items().form("60")
+    turned = {item.id for item in bank.items[::6]}
+    moved = {item.id for item in bank.items[5::6]}
+    wrong = dict.fromkeys(turned, -1)
+    path, reasons = tmp_path / "planted.csv", tmp_path / "reasons.csv"
+    with path.open("w", newline="") as stream:
+        out = csv.writer(stream)
+        out.writerow(HEAD.strip().split(","))
+        for item in bank.items:
+            facet = ("patience" if item.facet != "patience" else "modesty") if item.id in moved else item.facet
+            out.writerow([item.id, facet, wrong.get(item.id, 1) * item.key, item.text])
+    code, text, _ = shell("items", "check", str(path), "--reasons", str(reasons))
+    assert code == 0 and "flagged here" in text
+    rows = list(csv.DictReader(reasons.open()))
+    flagged = [row for row in rows if row["verdict"] == "review"]
+    assert {row["item"] for row in flagged} == turned | moved
+    assert all("stands word for word in the built-in bank" in row["reasons"] for row in flagged)
+    assert [float(row["doubt"]) for row in flagged] == sorted((float(row["doubt"]) for row in flagged), reverse=True)
+    assert rows[: len(flagged)] == flagged
 
 
 @pytest.mark.model

@@ -5,18 +5,30 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+
 from personascope.errors import ModelError
 from personascope.experiments.upscale_options import UpscaleOptions
 from personascope.files import write_text
 from personascope.instruments.audit import Audit, audit, load_source
+from personascope.instruments.audit.examples import Examples, learning_items
+from personascope.instruments.audit.findings import VERDICTS
+from personascope.instruments.audit.wording import normal_form
 from personascope.instruments.budget import Budget
+from personascope.instruments.facet_definitions import load_facet_definitions
 from personascope.instruments.items import load_items
 from personascope.instruments.upscale import upscale
-from personascope.instruments.upscaled import Upscaled, load_seed_items
+from personascope.instruments.upscaled import Upscaled
+from personascope.models.embedded import is_installed
+from personascope.models.encoder import load_encoder
 from personascope.models.endpoint import Endpoint
 from personascope.models.engine import HookEngine
 from personascope.models.generation import generate
 from personascope.models.load import load_model
+from personascope.prompts.prompt import Prompt
 from personascope.prompts.render import render
 from personascope.prompts.templates import Template
 
@@ -24,21 +36,74 @@ WRITING = Template(name="write", user="{request}")
 _TOKENS_PER_ITEM = 40
 
 
+FACET_RECALL, KEY_RECALL = 0.93, 0.93
+"""Shares of wrong facets and wrong keys that the texts are to show up, by what they say themselves, which is a little
+more than what planted ones bear out; the summary tells at what cost."""
+_FEWEST = 40
+"""Smaller banks teach nothing about facets and keys, so no model is loaded for them."""
+_STATES_UP_TO = 1500
+"""Larger banks are read without the language model, which would take minutes."""
+_BEFORE, _AFTER = 'Someone says: "', '" A person who says this is very'
+_LAYERS = (15, 19)
+
+
 def check_bank(file: Path | None, against: Sequence[Path] = (), reasons: Path | None = None) -> Audit:
     """Audit an item file, or the built-in bank, against the texts of other files.
+
+    Facets and keys are read from sentence vectors and, where it is installed and some text is not of the built-in bank,
+    from hidden states of the embedded language model; the built-in items are examples.
 
     Args:
         file: item file; None for the built-in bank.
         against: files with a `text` field that no item may repeat.
-        reasons: where to write the table of all items with verdict and reasons, as CSV.
+        reasons: where to write the table of all items with verdict and reasons, as CSV: the worst verdicts first, and
+            of each verdict the most doubtful labels.
 
     Raises:
         FileFormatError: a file that cannot be read.
+        ModelError: the sentence encoder is not installed.
     """
-    found = audit(load_items(file), sources=[load_source(path) for path in against])
+    bank, sources = load_items(file), [load_source(path) for path in against]
+    texts = [item.text for item in bank.items]
+    taught = Examples(learning_items(bank, load_facet_definitions()))
+    vectors, states = None, None
+    if len(texts) >= _FEWEST:
+        rows = load_encoder().encode([*texts, *(item.text for item in taught.items)])
+        vectors, taught = rows[: len(texts)], Examples(taught.items, rows[len(texts) :])
+        is_known = all(normal_form(text) in taught.verified for text in texts)
+        if not is_known and len(texts) <= _STATES_UP_TO and is_installed("smollm2"):
+            rows = _states([*texts, *(item.text for item in taught.items[: taught.n_poles])])
+            states, taught = rows[: len(texts)], Examples(taught.items, taught.vectors, rows[len(texts) :])
+    found = audit(
+        bank,
+        sources=sources,
+        vectors=vectors,
+        states=states,
+        examples=taught,
+        facet_recall=FACET_RECALL,
+        key_recall=KEY_RECALL,
+    )
     if reasons is not None:
-        write_text(reasons, found.frame().write_csv())
+        order = pl.col("verdict").replace_strict({name: n for n, name in enumerate(VERDICTS)}, return_dtype=pl.Int64)
+        table = found.frame().sort(order, "doubt", descending=True, maintain_order=True, nulls_last=True)
+        write_text(reasons, table.write_csv())
     return found
+
+
+def _states(texts: Sequence[str]) -> Float[np.ndarray, "text feature"]:
+    """What the language model makes of whoever says each text, shape (text, feature).
+
+    Mean state over the text in the middle of the model, and the last state before an adjective is to follow.
+    """
+    engine = load_model("smollm2", dtype="auto")  # a label is far coarser than bfloat16
+    before, after = (tuple(engine.tokenizer(part).input_ids) for part in (_BEFORE, _AFTER))
+    prompts = []
+    for text in texts:
+        item = tuple(engine.tokenizer(text).input_ids)
+        span = (len(before), len(before) + len(item))
+        prompts.append(Prompt(before + item + after, f"{_BEFORE}{text}{_AFTER}", {"item": span}))
+    read = engine.run(prompts, layers=_LAYERS, positions=("mean:item", "answer")).residuals
+    return np.asarray(torch.cat([read[:, 0, 0], read[:, 1, 1]], dim=1).float().numpy())
 
 
 def model_writer(
@@ -64,7 +129,7 @@ def grow_bank(options: UpscaleOptions, progress: Callable[[str, int, int], None]
         ModelError: both a local model and an endpoint, or an endpoint without the name of its model.
         PersonascopeError: as `upscale`, `Endpoint` and `load_model`.
     """
-    bank = load_items() if options.seed_items is None else load_seed_items(options.seed_items)
+    bank = load_items(options.seed_items)
     sources = [load_source(path) for path in options.against]
     name, writer = _writer(options)
     out = options.out

@@ -2,6 +2,7 @@
 
 Near copies were written by hand before any threshold was set. The word lists were extended after a look at the embodied
 and the double-barrelled sentences, so recall on them is what the lists hold, not what they find in sentences to come.
+That is what the held-out files tell: they were written without a look at the rules, which never saw them.
 """
 
 from __future__ import annotations
@@ -20,14 +21,16 @@ TEXTS = {
         ("embodied", "embodied.txt"),
         ("double_barrelled", "double_barrelled.txt"),
         ("near_copy", "near_copies.txt"),
+        ("embodied_held_out", "embodied_held_out.txt"),
+        ("double_barrelled_held_out", "double_barrelled_held_out.txt"),
     )
 }
 
 
-def plant(kind: str, seed: int = 0) -> tuple[ItemBank, set[str]]:
-    """The built-in bank with one kind of defect planted in it, and the ids of the planted items."""
-    good, draw = load_items(), np.random.default_rng(seed)
-    chosen = [good.items[place] for place in draw.choice(len(good.items), 40, replace=False)]
+def plant(kind: str, seed: int = 0, *, file: Path | None = None, n: int = 40) -> tuple[ItemBank, set[str]]:
+    """The built-in bank, or that of a file, with n defects of one kind planted in it, and the planted items' ids."""
+    good, draw = load_items(file), np.random.default_rng(seed)
+    chosen = [good.items[place] for place in draw.choice(len(good.items), n, replace=False)]
     if kind == "exact_copy":
         added = [item.model_copy(update={"id": f"bad{n}", "text": item.text.upper()}) for n, item in enumerate(chosen)]
     elif kind in TEXTS:
@@ -39,16 +42,16 @@ def plant(kind: str, seed: int = 0) -> tuple[ItemBank, set[str]]:
         ]
     else:
         changed = {item.id: n for n, item in enumerate(chosen)}
-        items = [_mislabelled(item, kind, draw) if item.id in changed else item for item in good.items]
+        items = [_mislabelled(item, kind, good.facets, draw) if item.id in changed else item for item in good.items]
         return ItemBank(tuple(items), kind), set(changed)
     order = draw.permutation(len(good.items) + len(added))
     both = [*good.items, *added]
     return ItemBank(tuple(both[place] for place in order), kind), {item.id for item in added}
 
 
-def _mislabelled(item: Item, kind: str, draw: np.random.Generator) -> Item:
+def _mislabelled(item: Item, kind: str, facets: tuple[str, ...], draw: np.random.Generator) -> Item:
     if kind == "wrong_key":
         return item.model_copy(update={"key": -item.key})
-    others = [facet for facet in load_items().facets if facet != item.facet]
+    others = [facet for facet in facets if facet != item.facet]
     facet = others[int(draw.integers(len(others)))]
     return item.model_copy(update={"facet": facet, "domain": DOMAIN_OF[facet]})

@@ -79,7 +79,7 @@ def test_wrong_labels_cost_reading_by_words_alone(kind: str, check: str, most_al
     hits, alarms, told = [], [], []
     for seed in range(3):
         bank, bad = plant(kind, seed)
-        found = audit(bank, recall=0.95)
+        found = audit(bank, facet_recall=0.95, key_recall=0.95)
         recall, alarm = rates(found, spoke(found, check), bad, f"{kind} by words")
         measures = dict(found.measures.select("name", "value").iter_rows())
         hits.append(recall)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,18 @@ import polars as pl
 from personascope.errors import DataError
 from personascope.instruments.audit.balance import balance
 from personascope.instruments.audit.discrimination import discrimination
-from personascope.instruments.audit.duplicates import Duplicates, find_duplicates
+from personascope.instruments.audit.duplicates import Duplicates, find_duplicates, spelling_threshold
 from personascope.instruments.audit.embodiment import check_embodiment
+from personascope.instruments.audit.examples import Examples, pole_items
 from personascope.instruments.audit.findings import Finding
 from personascope.instruments.audit.form import check_form, is_negated
 from personascope.instruments.audit.headline import headline
 from personascope.instruments.audit.judging import Judge, Opinion, ask_judge
 from personascope.instruments.audit.keys import KeyRecovery, recover_keys
-from personascope.instruments.audit.labels import FACET_DOUBT, KEY_DOUBT, doubt, note_facets, note_keys
+from personascope.instruments.audit.labels import note_facets, note_keys
 from personascope.instruments.audit.recovery import FacetRecovery, recover_facets
 from personascope.instruments.audit.report import Audit
-from personascope.instruments.audit.similarity import dense_vectors, topic_vectors
+from personascope.instruments.audit.similarity import dense_vectors, state_vectors
 from personascope.instruments.audit.sources import SourceInstrument, source_overlap
 from personascope.instruments.audit.wording import normal_form, words
 from personascope.instruments.facet_definitions import FacetDefinition, load_facet_definitions
@@ -36,22 +37,29 @@ def audit(
     judge: Judge | None = None,
     vectors: Any = None,
     known_pairs: Sequence[tuple[str, str]] = (),
+    states: Any = None,
+    examples: Examples | None = None,
     answers: Any = None,
-    recall: float | None = None,
+    facet_recall: float | None = None,
+    key_recall: float | None = None,
 ) -> Audit:
-    """Audit an item bank (the pipeline of Hommel & Arslan 2025 and AI-GENIE, without a downloaded encoder).
+    """Audit an item bank (the pipeline of Hommel & Arslan 2025 and AI-GENIE).
 
     Args:
         bank: the items.
         sources: instruments that items must not repeat.
         neighbours: definitions of the facets with their nearest neighbours; the built-in ones by default.
         judge: opinion of a reader who sees texts without labels; where it has one, it decides over the statistics.
-        vectors: rows of an encoder or mean hidden states, shape (item, feature), for near copies and facets; TF-IDF of
-            words and character n-grams without them.
+        vectors: rows of a sentence encoder, shape (item, feature), for facets, keys and, given `known_pairs`, near
+            copies; words and character n-grams alone without them.
+        states: hidden states of a language model, shape (item, feature), for facets and keys.
         known_pairs: pairs of item ids that say the same, to calibrate the cosine of `vectors` on.
+        examples: labelled texts to learn facets and keys from, with vectors and states where the items have them; the
+            poles of `neighbours`, as words, by default.
         answers: raw agreement in [-1, 1] of at least 30 respondents or persona prompts, shape (respondent, item).
-        recall: share of the items with a wrong facet, and of those with a wrong key, that the texts have to show up; by
-            default only the clear cases are, at few false alarms. The summary says what 90 % would cost.
+        facet_recall: share of the items with a wrong facet that the texts have to show up; by default only the clear
+            cases are, at few false alarms. The summary says what was to be expected, and what 90 % would cost.
+        key_recall: the same for items with a wrong key.
 
     Raises:
         DataError: an empty bank, or vectors, pairs, opinions or answers that do not fit it.
@@ -69,20 +77,22 @@ def audit(
         tier, notes = check_embodiment(item.text, opinion.applicability or item.applicability)
         tiers.append(tier)
         own += notes
-    given = None if vectors is None else dense_vectors(vectors, len(texts))
-    copies = find_duplicates(texts, vectors=given, known=_positions(bank, known_pairs))
+    near = None if vectors is None or not known_pairs else dense_vectors(vectors, len(texts))
+    copies = find_duplicates(texts, vectors=near, known=_positions(bank, known_pairs))
     _note_copies(bank, copies, found)
     for source in sources:
         for own, overlap in zip(found, source_overlap(texts, source, copies.threshold), strict=True):
             own += [overlap] if overlap else []
-    facets = _recover_facets(bank, given, copies, definitions)
-    keys = recover_keys(bank.items, copies.cluster, definitions)
-    if facets is not None:
-        level = doubt(facets.own_probability, facets.wrong_probabilities, level=FACET_DOUBT, recall=recall).level
-    note_facets(bank.items, facets, level if facets is not None else 0.0, opinions, definitions, found)
-    if keys is not None:
-        level = doubt(keys.own_probability, keys.wrong_probabilities, level=KEY_DOUBT, recall=recall).level
-    note_keys(bank.items, keys, level if keys is not None else 0.0, opinions, found)
+    beside = Examples(pole_items(definitions, bank.facets)) if examples is None else examples.of(bank.facets)
+    given, meanings = _together(vectors, beside.vectors, len(texts), dense_vectors)
+    hidden, hidden_poles = _together(states, beside.states, len(texts), state_vectors)
+    beside = Examples(beside.items, meanings, hidden_poles)
+    group = beside.groups(texts, copies.cluster, spelling_threshold(texts))
+    facets = recover_facets(bank.items, group, vectors=given, states=hidden, examples=beside)
+    keyed = group[: len(texts) + beside.n_poles]
+    keys = recover_keys(bank.items, keyed, vectors=given, states=hidden, examples=beside.poles())
+    note_facets(bank.items, facets, facet_recall, opinions, beside, definitions, found)
+    note_keys(bank.items, keys, key_recall, opinions, beside, found)
     answered = None if answers is None else discrimination(bank, answers)
     if answered is not None:
         for own, verdict, reason in zip(found, answered["verdict"], answered["reason"], strict=True):
@@ -93,7 +103,7 @@ def audit(
         tuple(tuple(own) for own in found),
         columns,
         balance(bank),
-        headline(bank, columns, copies, facets, keys, given),
+        headline(bank, columns, copies, facets, keys, given, (facet_recall, key_recall)),
     )
 
 
@@ -127,18 +137,12 @@ def _note_copies(bank: ItemBank, copies: Duplicates, found: list[list[Finding]])
             found[place].append(Finding("near_copy", "review", why))
 
 
-def _recover_facets(
-    bank: ItemBank, given: Any, copies: Duplicates, definitions: Mapping[str, FacetDefinition]
-) -> FacetRecovery | None:
-    """By given vectors, or by words, where each definition counts as one more item of its facet."""
-    facets = [item.facet for item in bank.items]
-    if given is not None:
-        return recover_facets(given, facets, copies.cluster)
-    defined = [facet for facet in dict.fromkeys(facets) if facet in definitions]
-    poles = [f"{definitions[facet].high} {definitions[facet].low}" for facet in defined]
-    rows = topic_vectors([*(item.text for item in bank.items), *poles])
-    extra = {facet: rows[len(facets) + n] for n, facet in enumerate(defined)}
-    return recover_facets(rows[: len(facets)], facets, copies.cluster, extra=extra)
+def _together(own: Any, others: Any, n: int, scaled: Callable[[Any, int], Any]) -> tuple[Any, Any]:
+    """Rows of the bank and of the examples, centred and scaled together; None where there are none."""
+    if own is None or others is None:
+        return None if own is None else scaled(own, n), None
+    both = scaled(np.concatenate([np.asarray(own), np.asarray(others)]), n + len(others))
+    return both[:n], both[n:]
 
 
 def _columns(
@@ -168,9 +172,18 @@ def _columns(
         "nearest_cosine": (copies.nearest_cosine.tolist(), pl.Float64),
         "other_facet": (empty if facets is None else [facets.nearest_other(place) for place in range(n)], pl.String),
         "facet_rank": (empty if facets is None else facets.rank.tolist(), pl.Int64),
+        "doubt": (_doubt(n, facets, keys), pl.Float64),
         "facet_probability": (empty if facets is None else facets.own_probability.tolist(), pl.Float64),
         "key_probability": (empty if keys is None else keys.own_probability.tolist(), pl.Float64),
         "r_own": (empty if answered is None else answered["r_own"].to_list(), pl.Float64),
         "r_other": (empty if answered is None else answered["r_other"].to_list(), pl.Float64),
     }
     return pl.DataFrame({name: pl.Series(name, column, dtype=kind) for name, (column, kind) in values.items()})
+
+
+def _doubt(n: int, facets: FacetRecovery | None, keys: KeyRecovery | None) -> list[float]:
+    """Probability that facet or key is wrong."""
+    right = np.ones(n)
+    for recovery in (facets, keys):
+        right *= 1.0 if recovery is None else recovery.trust
+    return [float(value) for value in 1 - right]

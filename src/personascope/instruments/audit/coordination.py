@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from personascope.instruments.audit.lexicons import lexicon
-from personascope.instruments.audit.wording import words
+from personascope.instruments.audit.wording import words, words_and_commas
 
 _LISTS = lexicon("coordination")
 _CONJUNCTIONS = frozenset(_LISTS["conjunctions"])
@@ -22,13 +22,15 @@ _OBJECTS = frozenset(_LISTS["after_verbs"])
 _ING_NOUNS = frozenset(_LISTS["ing_nouns"])
 _FIRST = frozenset({"i", "i'm", "i've", "i'd", "i'll"})
 _PRONOUNS = frozenset({"them", "it", "him", "me", "myself", "us"})
+_DETERMINERS = _PRONOUNS | frozenset(_LISTS["determiners"])
 _LINKS = frozenset(_LISTS["links"])
 _IDIOMS = tuple(_LISTS["idioms"])
 _FINITE = frozenset({"am", "is", "are", "was", "has", "have", "does", "makes", "feels", "seems", "gets"})
-_ADJECTIVES = re.compile(  # "kind to strangers and strict with friends": two adjectives, each with what it is about
-    r"\b(?:i'm|am|be|feel|seem)(?: \w+){1,3} (?:to|with|of|about|at|for|towards?|in) .*\b(and|but|or) "
-    r"(\w+) (?:to|with|of|about|at|for|towards?|in)\b"
+_PATTERNS = tuple(
+    re.compile(pattern.format(**_LISTS["parts"], pastimes="|".join(_LISTS["pastimes"]), subjects="|".join(_SUBJECTS)))
+    for pattern in _LISTS["patterns"]
 )
+"""Over words and commas. Their groups name what joins the two statements."""
 
 
 def double_barrel(text: str) -> str:
@@ -41,20 +43,29 @@ def double_barrel(text: str) -> str:
         around = f" {' '.join(found[max(0, at - 1) : at + 3])} "
         if any(f" {idiom} " in around for idiom in _IDIOMS):
             continue
-        if _after_comma(text, word) and (_FINITE | _VERBS) & set(found[at + 2 : at + 6]):
+        if _after_comma(text, word) and _has_clause(found[at + 1 :]):
             return f"{word} {found[at + 1]}"
         after = _skip(found[at + 1 :])
         if after and _starts_statement(found[:at], word, found[at + 1 :], after):
             return f"{word} {found[at + 1]}"
-    if adjectives := _ADJECTIVES.search(line):
-        return " ".join(adjectives.groups())
-    return "and/or" if "and/or" in text.casefold() or "and or" in line else ""
+    if "and/or" in text.casefold() or "and or" in line:
+        return "and/or"
+    marked = words_and_commas(text)
+    return next((" ".join(seen.groups()) for pattern in _PATTERNS if (seen := pattern.search(marked))), "")
 
 
 def _after_comma(text: str, conjunction: str) -> bool:
     """Whether the conjunction follows the only comma before it: with more of them it may close a list."""
     before, comma, _ = text.casefold().partition(f", {conjunction} ")
     return bool(comma) and "," not in before
+
+
+def _has_clause(rest: list[str]) -> bool:
+    """Whether a verb stands a little behind the conjunction, as one does before an object pronoun."""
+    for verb, object_ in zip(rest[1:5], [*rest[2:6], ""], strict=False):
+        if verb in _FINITE | _VERBS or (object_ in _PRONOUNS and verb not in _LINKS):
+            return True
+    return False
 
 
 def _skip(rest: list[str]) -> list[str]:
@@ -75,8 +86,8 @@ def _starts_statement(before: list[str], conjunction: str, raw: list[str], after
     if raw[0] == "to" and "to" in before and len(raw) > 1:
         return raw[1] in _VERBS or raw[1] == "be"
     head = after[0]
-    if len(after) > 1 and after[1] in _PRONOUNS and head not in _LINKS and _has_base_verb(before):
-        return True  # "take notes and file them": only a verb stands before an object pronoun
+    if len(after) > 1 and after[1] in _DETERMINERS and head not in _LINKS | _DETERMINERS and _has_base_verb(before):
+        return True  # "take notes and file them": only a verb stands before an object pronoun or a determiner
     if head.endswith("ing") and head not in _ING_NOUNS:
         return len(after) > 1 and any(word.endswith("ing") and word not in _ING_NOUNS for word in before)
     if head not in _VERBS or not _has_base_verb(before):

@@ -69,6 +69,19 @@ def dense_vectors(vectors: Any, n_items: int) -> Float[np.ndarray, "item feature
     return np.asarray(normalize(rows - rows.mean(axis=0)), dtype=np.float32)
 
 
+def state_vectors(states: Any, n_items: int) -> Float[np.ndarray, "item feature"]:
+    """Given hidden states, each feature brought to mean 0 and variance 1, as rows of unit length.
+
+    A few features of a residual stream are hundreds of times as large as the others and would be all that counts.
+
+    Raises:
+        DataError: not one finite row for each item.
+    """
+    rows = np.asarray(states, dtype=np.float32)
+    scale = rows.std(axis=0) if rows.ndim == 2 else np.ones(1)
+    return dense_vectors(rows / np.where(scale > 0, scale, 1), n_items)
+
+
 def cosine_blocks(
     left: TextVectors, right: TextVectors, *, block: int = BLOCK
 ) -> Iterator[tuple[int, Float[np.ndarray, "block item"]]]:

@@ -13,9 +13,19 @@ _CONTRACTIONS = {
 }  # fmt: skip
 
 
+def plain(text: str) -> str:
+    """The text in lower case, with compatible characters and typographic apostrophes made plain."""
+    return unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold()
+
+
 def words(text: str) -> list[str]:
     """The words in lower case, contractions kept ("don't"), typographic apostrophes made plain."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).translate(_APOSTROPHES).casefold())
+    return _WORD.findall(plain(text))
+
+
+def words_and_commas(text: str) -> str:
+    """The words in lower case with a space between them, and the commas that stand within the text."""
+    return re.sub(r"\s+,", ",", " ".join(re.findall(rf"{_WORD.pattern}|,", plain(text)))).strip(", ")
 
 
 def normal_form(text: str) -> str:
