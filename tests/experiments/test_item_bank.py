@@ -42,6 +42,12 @@ def test_items_that_must_be_dropped_give_code_1_and_their_reason(shell, tmp_path
     assert rows[0]["item"] == "b"  # the worst first
 
 
+def test_the_same_sentence_twice_is_a_finding_and_no_broken_file(shell, tmp_path: Path) -> None:
+    path = write(tmp_path / "twice.csv", "a,patience,1,I stay calm in a queue.\nb,patience,1,I STAY calm in a queue.\n")
+    code, out, _ = shell("items", "check", path)
+    assert code == 1 and "says the same, word for word, as a" in out
+
+
 def test_items_to_review_do_not_fail(shell, tmp_path: Path) -> None:
     path = write(
         tmp_path / "mine.csv", "a,patience,1,Waiting is easy for everyone.\nb,patience,-1,I rage at every delay.\n"

@@ -63,7 +63,7 @@ def check_bank(file: Path | None, against: Sequence[Path] = (), reasons: Path | 
         FileFormatError: a file that cannot be read.
         ModelError: the sentence encoder is not installed.
     """
-    bank, sources = load_items(file), [load_source(path) for path in against]
+    bank, sources = load_items(file, repeated_texts=True), [load_source(path) for path in against]
     texts = [item.text for item in bank.items]
     taught = Examples(learning_items(bank, load_facet_definitions()))
     vectors, states = None, None

@@ -142,13 +142,14 @@ class ItemBank:
         return pl.DataFrame([item.model_dump() for item in self.items], schema=schema)
 
 
-def load_items(path: Path | None = None) -> ItemBank:
+def load_items(path: Path | None = None, *, repeated_texts: bool = False) -> ItemBank:
     """Load the built-in HEXACO bank (1,000 items, 25 facets, 20 items per key) or a file in the same format.
 
     Args:
         path: .csv, .jsonl, .json or .yaml with the fields id, facet, key and text; `domain` is filled in for HEXACO
             facets, `item_id` is read as `id`, other fields are ignored. An item keeps the `source` that its record
             names ("licensed" ones stay out of prompts), "user" without one; built-in items have "personascope".
+        repeated_texts: accept a text that stands twice, as an audit does, which says so.
 
     Raises:
         FileFormatError: with line number: malformed row, key not +1/-1, unknown facet, duplicate id or text.
@@ -156,7 +157,8 @@ def load_items(path: Path | None = None) -> ItemBank:
     source = BUILT_IN if path is None else path
     records = load_records(source, Item)
     require_unique(source, [(line, raw.id) for line, raw in records], "id")
-    require_unique(source, [(line, raw.text.casefold()) for line, raw in records], "text")
+    if not repeated_texts:
+        require_unique(source, [(line, raw.text.casefold()) for line, raw in records], "text")
     built_in = "personascope" if path is None else None
     return ItemBank(tuple(_complete(source, line, raw, built_in) for line, raw in records), source.stem)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from planted import plant
+from benchmarks.planted import plant
 
 from personascope.errors import DataError
 from personascope.instruments.audit import Audit, Opinion, SourceInstrument, audit

@@ -1,5 +1,5 @@
 import pytest
-from planted import TEXTS
+from benchmarks.planted import TEXTS
 
 from personascope.instruments.audit.coordination import double_barrel
 from personascope.instruments.items import load_items

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from planted import TEXTS
+from benchmarks.planted import TEXTS
 
 from personascope.errors import DataError
 from personascope.instruments.audit.duplicates import JACCARD, find_duplicates

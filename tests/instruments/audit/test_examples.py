@@ -6,7 +6,7 @@ import csv
 from importlib import resources
 
 import numpy as np
-from planted import plant
+from benchmarks.planted import plant
 
 from personascope.instruments.audit import audit
 from personascope.instruments.audit.examples import Examples, learning_items, pole_items

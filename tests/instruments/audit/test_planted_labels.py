@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from planted import plant
+from benchmarks.planted import plant
 
 from personascope.instruments.audit import Audit, audit
 from personascope.instruments.audit.examples import Examples, learning_items
