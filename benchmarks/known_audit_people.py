@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.known_audit import KINDS, RECALL, found
+from benchmarks.known_audit import LABELS, mislabelled
 from benchmarks.records import Record
 
 N_PLANTED, SEEDS, MOST_ALARMS = 24, (0, 1, 2, 3, 4), 0.35
@@ -17,4 +17,4 @@ def records(folder: Path) -> list[Record]:
         folder: holds ipip_hexaco_240_items.csv.
     """
     how = {"seeds": SEEDS, "file": folder / "ipip_hexaco_240_items.csv", "n": N_PLANTED, "alarms": MOST_ALARMS}
-    return [record for kind in ("cross_facet", "wrong_key") for record in found(kind, KINDS[kind][0], RECALL, **how)]
+    return [record for kind in LABELS for record in mislabelled(kind, **how)]
