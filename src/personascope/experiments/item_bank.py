@@ -39,8 +39,8 @@ _TOKENS_PER_ITEM = 40
 FACET_RECALL, KEY_RECALL = 0.93, 0.93
 """Shares of wrong facets and wrong keys that the texts are to show up, by what they say themselves, which is a little
 more than what planted ones bear out; the summary tells at what cost."""
-_FEWEST = 40
-"""Smaller banks teach nothing about facets and keys, so no model is loaded for them."""
+_FEWEST = 8
+"""For smaller banks no model is loaded: there, a reader is faster."""
 _STATES_UP_TO = 1500
 """Larger banks are read without the language model, which would take minutes."""
 _BEFORE, _AFTER = 'Someone says: "', '" A person who says this is very'

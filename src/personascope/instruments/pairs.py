@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 
 import numpy as np
 
@@ -37,6 +38,39 @@ def d_regular_pairs(n_tasks: int, degree: int, seed: int) -> list[tuple[int, int
     if drawn_degree == degree:
         return sorted(drawn)
     return [pair for pair in itertools.combinations(range(n_tasks), 2) if pair not in drawn]
+
+
+def uniform_pairs(
+    n_tasks: int, n_pairs: int, seed: int, exclude: Collection[tuple[int, int]] = ()
+) -> list[tuple[int, int]]:
+    """Pairs drawn uniformly without replacement: an evaluation set that no choice of pairs has favoured.
+
+    Args:
+        n_tasks: size of the pool.
+        n_pairs: pairs to draw.
+        seed: of the draw.
+        exclude: pairs, in either order, that must not be drawn, such as those that were fitted.
+
+    Returns:
+        `n_pairs` pairs (i, j) with i < j, sorted.
+
+    Raises:
+        DataError: fewer pairs are left, or an excluded one is not of this pool.
+    """
+    total = n_tasks * (n_tasks - 1) // 2
+    taken = {(min(pair), max(pair)) for pair in exclude}
+    if any(not 0 <= i < j < n_tasks for i, j in taken) or not 0 <= n_pairs <= total - len(taken):
+        raise DataError(
+            f"{n_pairs} pairs of {n_tasks} tasks without {len(taken)} excluded ones.",
+            f"There are {total} pairs, and excluded ones must be two different tasks of the pool.",
+            "Ask for fewer pairs.",
+        )
+    drawn = np.random.default_rng(seed).choice(total, size=n_pairs + len(taken), replace=False)
+    # pair (i, j), i < j, has the number j (j - 1) / 2 + i; the root is one off at most, for any pool in memory
+    j = ((1 + np.sqrt(1 + 8 * drawn.astype(np.float64))) / 2).astype(np.int64)
+    j += (j * (j + 1) // 2 <= drawn).astype(np.int64) - (j * (j - 1) // 2 > drawn)
+    pairs = zip((drawn - j * (j - 1) // 2).tolist(), j.tolist(), strict=True)
+    return sorted([pair for pair in pairs if pair not in taken][:n_pairs])
 
 
 def _fresh_edges(

@@ -99,7 +99,9 @@ def note_facets(
             other = recovery.nearest_other(place)
             defined = definitions.get(item.facet)
             boundary = {near.facet: near.boundary for near in defined.neighbours} if defined else {}
-            why = f"its text goes with {other} more than with {item.facet} (probability {own[place]:.3f})"
+            likelier = recovery.rank[place] > 1
+            says = f"goes with {other} more than with" if likelier else f"may go with {other} as well as with"
+            why = f"its text {says} {item.facet} (probability {own[place]:.3f})"
             found[place].append(Finding("facet", "review", f"{why}. {boundary.get(other, '')}".rstrip(". ")))
 
 
@@ -124,5 +126,6 @@ def note_keys(
                 why = f"stands word for word in the built-in bank, keyed {known.key:+d}, not {item.key:+d} ({known.id})"
                 found[place].append(Finding("key", "review", why))
         elif recovery is not None and own[place] < level:
-            why = f"its text goes with items keyed {-item.key:+d} (probability of its own key {own[place]:.2f})"
+            says = "goes" if own[place] < 0.5 else "may go"
+            why = f"its text {says} with items keyed {-item.key:+d} (probability of its own key {own[place]:.2f})"
             found[place].append(Finding("key", "review", why))

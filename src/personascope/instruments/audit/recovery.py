@@ -7,6 +7,7 @@ scores become probabilities, as sharp as this very bank bears out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -102,13 +103,14 @@ def recover_facets(
             of the definitions.
 
     Returns:
-        None when fewer than two facets have `MIN_ITEMS` items.
+        None when fewer than two facets have `MIN_ITEMS` items, examples included.
     """
     beside = examples or Examples()
     names, own = np.unique([item.facet for item in items], return_inverse=True)
-    if (np.bincount(own, minlength=len(names)) >= MIN_ITEMS).sum() < 2:
-        return None
     rows = [*items, *beside.items]
+    sizes = Counter(item.facet for item in rows)
+    if sum(sizes[name] >= MIN_ITEMS for name in names) < 2:
+        return None
     kernel, noise = word_kernel(topic_vectors([item.text for item in rows])), _NOISE_OF_WORDS
     if vectors is not None:
         both = vectors if beside.vectors is None else np.concatenate([vectors, beside.vectors])
