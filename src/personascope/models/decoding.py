@@ -48,8 +48,10 @@ class Draws(LogitsProcessor):
         if not self.generators:
             return scores
         # minus the log of a standard exponential variable is a Gumbel variable
-        waits = [torch.empty_like(scores[0]).exponential_(generator=generator) for generator in self.generators]
-        return scores / self.temperature - torch.stack(waits).log()
+        waits = torch.empty_like(scores)
+        for row, generator in zip(waits, self.generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores / self.temperature - waits.log_()
 
 
 class Stops(StoppingCriteria):
