@@ -9,7 +9,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from personascope.errors import DataError
-from personascope.instruments.pairs import _fresh_edges, d_regular_pairs
+from personascope.instruments.pairs import _fresh_edges, d_regular_pairs, uniform_pairs
 
 
 def check_design(pairs, n_tasks, degree):
@@ -78,3 +78,40 @@ def test_ten_thousand_tasks_take_less_than_five_seconds():
     pairs = d_regular_pairs(10_000, 6, 0)
     assert time.perf_counter() - start < 5
     check_design(pairs, 10_000, 6)
+
+
+@pytest.mark.parametrize(("n_tasks", "n_pairs"), [(2, 1), (7, 21), (40, 100), (10_000, 1000)])
+def test_uniform_pairs_are_different_pairs_of_the_pool(n_tasks, n_pairs):
+    pairs = uniform_pairs(n_tasks, n_pairs, 3)
+    assert pairs == sorted(set(pairs))
+    assert len(pairs) == n_pairs
+    assert all(0 <= i < j < n_tasks for i, j in pairs)
+    assert pairs == uniform_pairs(n_tasks, n_pairs, 3)
+
+
+def test_all_uniform_pairs_are_all_pairs():
+    assert uniform_pairs(50, 1225, 0) == list(itertools.combinations(range(50), 2))
+
+
+def test_each_pair_that_is_not_excluded_is_equally_likely():
+    excluded = [(0, 1), (4, 2)]
+    counts = np.zeros((6, 6))
+    for seed in range(1000):
+        for i, j in uniform_pairs(6, 4, seed, exclude=excluded):
+            counts[i, j] += 1
+    assert counts[0, 1] == counts[2, 4] == 0
+    share = counts[counts > 0] / 1000
+    assert len(share) == 13
+    assert share == pytest.approx(np.full(13, 4 / 13), abs=5 * (4 / 13 * 9 / 13 / 1000) ** 0.5)
+
+
+def test_what_is_left_can_be_drawn_to_the_last_pair():
+    start = d_regular_pairs(9, 4, 0)
+    rest = uniform_pairs(9, 18, 1, exclude=[(j, i) for i, j in start])
+    assert sorted([*start, *rest]) == list(itertools.combinations(range(9), 2))
+
+
+@pytest.mark.parametrize(("n_pairs", "exclude"), [(-1, ()), (11, ()), (10, [(1, 0)]), (1, [(2, 2)]), (1, [(0, 5)])])
+def test_impossible_uniform_draws_are_refused(n_pairs, exclude):
+    with pytest.raises(DataError, match=f"{n_pairs} pairs of 5 tasks without {len(exclude)} excluded"):
+        uniform_pairs(5, n_pairs, 0, exclude=exclude)

@@ -4,7 +4,8 @@ from scipy import stats
 from scipy.special import expit
 
 from personascope.errors import DataError
-from personascope.measures.reliability import correlate, split_half
+from personascope.measures.outcomes import Outcomes
+from personascope.measures.reliability import correlate, retest, split_half
 from personascope.measures.utilities import fit_utilities
 
 
@@ -182,3 +183,73 @@ def test_too_few_clusters_are_refused():
     x, y = correlated(10, 0.5, 10)
     with pytest.raises(DataError, match="2 clusters in 10 group labels"):
         correlate(x, y, groups=np.repeat([0, 1], 5))
+
+
+def answers(u, first, second, rng, bias=0.0):
+    """One sampled answer to each comparison."""
+    wins = rng.random(len(first)) < expit(u[first] - u[second] + bias)
+    return Outcomes.sampled(first, second, np.where(wins, "first", "second").tolist())
+
+
+def test_retest_is_the_correlation_of_two_fits():
+    rng = np.random.default_rng(12)
+    u = rng.normal(size=40)
+    first, second = all_pairs(40, 250, rng)
+    runs = [answers(u, first, second, rng) for _ in range(2)]
+    found = retest(*runs, n_tasks=40, n_resamples=500, prior_sd=2.0)
+    values = [fit_utilities(x.first, x.second, x.p_first, n_tasks=40, prior_sd=2.0).values for x in runs]
+    oracle = correlate(*values, n_resamples=500)
+    assert (found.r, found.low, found.high, found.n) == (oracle.r, oracle.low, oracle.high, 40)
+    assert found.rank_r == pytest.approx(stats.spearmanr(*values).statistic)
+    assert found.shared_pairs == 1
+    swapped = retest(*reversed(runs), n_tasks=40, n_resamples=500, prior_sd=2.0)
+    assert swapped.r == pytest.approx(found.r)
+    assert found.frame().columns == ["r", "low", "high", "rank_r", "n", "shared_pairs"]
+
+
+def test_a_run_agrees_with_itself_and_opposes_its_reverse():
+    rng = np.random.default_rng(13)
+    u = rng.normal(size=20)
+    first, second = all_pairs(20, 100, rng)
+    run = answers(u, first, second, rng, bias=1.0)
+    reverse = Outcomes(run.first, run.second, run.chose_second, run.chose_first, run.refused, run.other)
+    assert retest(run, run, n_tasks=20, n_resamples=100).r == pytest.approx(1)
+    assert retest(run, reverse, n_tasks=20, n_resamples=100).r == pytest.approx(-1, abs=1e-6)
+
+
+def test_what_is_peculiar_to_pairs_shows_only_in_other_pairs():
+    # No utilities; every pair has its own answer, always the same. The same pairs agree, other pairs do not.
+    rng = np.random.default_rng(14)
+    a, b = np.triu_indices(40, 1)
+    wins = rng.random(len(a)) < 0.5
+    halves = [rng.permutation(len(a))[:390] for _ in range(2)]
+    halves[1] = np.setdiff1d(np.arange(len(a)), halves[0])
+    runs = [Outcomes.sampled(a[h], b[h], np.where(wins[h], "first", "second").tolist()) for h in halves]
+    same, other = (retest(runs[0], run, n_tasks=40, n_resamples=200) for run in runs)
+    assert same.r == pytest.approx(1)
+    assert abs(other.r) < 0.4
+    assert (same.shared_pairs, other.shared_pairs) == (1, 0)
+
+
+def test_retest_counts_only_tasks_with_choices_in_both_runs():
+    rng = np.random.default_rng(15)
+    u = rng.normal(size=15)
+    first, second = all_pairs(15, 80, rng)
+    one = answers(u, first, second, rng)
+    refused = (one.first == 3) | (one.second == 3)
+    none = np.zeros(len(one.first))
+    two = Outcomes(
+        one.first,
+        one.second,
+        np.where(refused, none, one.chose_first),
+        np.where(refused, none, one.chose_second),
+        refused.astype(float),
+        none,
+    )
+    found = retest(one, two, n_tasks=15, n_resamples=100)
+    assert found.n == 14
+    assert found.shared_pairs == pytest.approx(1 - refused.sum() / len(refused))
+    with pytest.raises(DataError, match="2 group labels for 15 tasks"):
+        retest(one, two, n_tasks=15, groups=np.zeros(2))
+    with pytest.raises(DataError, match="1 clusters"):
+        retest(one, two, n_tasks=15, groups=np.zeros(15))

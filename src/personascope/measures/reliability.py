@@ -1,4 +1,4 @@
-"""Reliability: agreement of utilities between halves of the data, and correlations with intervals."""
+"""Reliability: agreement of utilities between halves of the data and between runs, and correlations with intervals."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from scipy import stats
 
 from personascope.errors import DataError
 from personascope.measures.intervals import CONFIDENCE, batch_size
+from personascope.measures.outcomes import Outcomes
 from personascope.measures.utilities import fit_utilities
 from personascope.shapes import RowValues
 
@@ -54,6 +55,32 @@ class Correlation:
 
     def frame(self) -> pl.DataFrame:
         """One row with columns r, low, high, n."""
+        return pl.DataFrame([vars(self)])
+
+
+@dataclass(frozen=True)
+class Retest:
+    """Agreement of the utilities of two administrations, over the tasks that had choices in both.
+
+    Args:
+        r: Pearson correlation, with `low` to `high` its 95 % percentile bootstrap interval over tasks (or clusters).
+        low: see there.
+        high: see there.
+        rank_r: Spearman correlation.
+        n: tasks.
+        shared_pairs: share of the unordered pairs of either run that both had. Where it is high, r also holds what
+            is peculiar to these pairs, and says nothing of how utilities would come out of others.
+    """
+
+    r: float
+    low: float
+    high: float
+    rank_r: float
+    n: int
+    shared_pairs: float
+
+    def frame(self) -> pl.DataFrame:
+        """One row with columns r, low, high, rank_r, n, shared_pairs."""
         return pl.DataFrame([vars(self)])
 
 
@@ -109,6 +136,47 @@ def split_half(
     low, high = np.percentile(values, _tails())
     raw_r = float(values.mean())
     return Reliability(_spearman_brown(raw_r), _spearman_brown(low), _spearman_brown(high), n_splits, raw_r)
+
+
+def retest(
+    one: Outcomes,
+    two: Outcomes,
+    *,
+    n_tasks: int,
+    n_resamples: int = 10_000,
+    seed: int = 0,
+    groups: Shaped[np.ndarray, " task"] | None = None,
+    **fit: Any,
+) -> Retest:
+    """Fit utilities to two independent administrations, of the same or of other pairs, and correlate them.
+
+    No step up: r is the reliability of the utilities of one administration, where both are of one size.
+
+    Args:
+        one: what was chosen in one run.
+        two: what was chosen in the other, over the same pool with the same indices.
+        n_tasks: size of the pool.
+        n_resamples: bootstrap resamples.
+        seed: of the bootstrap.
+        groups: label of the cluster of each task (topic, duplicates), as in `correlate`, shape (task,).
+        **fit: further settings of `fit_utilities`.
+
+    Raises:
+        DataError: fewer than 3 tasks (or clusters) with choices in both runs, or utilities without variance.
+        PersonascopeError: as `fit_utilities`.
+    """
+    if groups is not None and len(groups) != n_tasks:
+        raise DataError(f"{len(groups)} group labels for {n_tasks} tasks.", "", "Pass one label for each task.")
+    values, seen, pairs = [], np.ones(n_tasks, dtype=bool), []
+    for run in (one, two):
+        values.append(run.fit(n_tasks=n_tasks, **fit).values)
+        first, second = run.first[run.weights > 0].astype(np.int64), run.second[run.weights > 0]
+        seen &= np.isin(np.arange(n_tasks), np.concatenate([first, second]))
+        pairs.append(np.minimum(first, second) * n_tasks + np.maximum(first, second))
+    x, y = (v[seen] for v in values)
+    found = correlate(x, y, n_resamples=n_resamples, seed=seed, groups=None if groups is None else groups[seen])
+    shared = len(np.intersect1d(*pairs)) / len(np.union1d(*pairs))
+    return Retest(found.r, found.low, found.high, float(stats.spearmanr(x, y).statistic), found.n, shared)
 
 
 def correlate(

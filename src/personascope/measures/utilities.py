@@ -94,7 +94,8 @@ def fit_utilities(
     """Fit utilities and the order term by Newton's method; the model is in the module's docstring.
 
     A refusal is no win of either task: as weight pass the probability that one of the two was chosen at all (0 for a
-    sampled refusal), and as `p_first` that of the first given this. Weight 0 is the same as absent.
+    sampled refusal), and as `p_first` that of the first given this. Weight 0 is the same as absent. `Outcomes` in
+    personascope.measures.outcomes makes both from counts.
 
     Args:
         first: index of the task shown first, shape (comparison,).
