@@ -39,6 +39,19 @@ def test_every_c_reaches_the_optimum_of_scikit_learn(n, d, k, weighted):
         assert coef * spread == pytest.approx(oracle.coef_, abs=2e-3 * np.abs(oracle.coef_).max())
 
 
+@pytest.mark.parametrize(("n", "d", "k"), [(120, 10, 2), (120, 10, 4), (40, 90, 2), (40, 90, 3)])
+def test_coefficients_are_those_of_scikit_learn_to_eight_digits(n, d, k):
+    X, y = classes(n, d, k)
+    fitted = fit_stacked(X, one_hot(y[:, None], k), CS[:, None], row_weights=np.ones(n), fit_intercept=True)
+    Z = StandardScaler().fit_transform(X)
+    for number, C in enumerate(CS):
+        oracle = LogisticRegression(C=C, tol=1e-13, max_iter=1000, solver="newton-cholesky").fit(Z, y)
+        coef, intercept = fitted.raw(number, 0)
+        assert coef * X.std(axis=0) == pytest.approx(oracle.coef_, abs=1e-8 * np.abs(oracle.coef_).max())
+        margins = oracle.decision_function(Z).reshape(n, -1)
+        assert X @ coef.T + intercept == pytest.approx(margins, abs=1e-8 * max(1.0, np.abs(margins).max()))
+
+
 def test_without_intercept_it_is_the_optimum_on_rows_that_are_scaled_but_not_centred():
     X, y = classes(80, 6, 2)
     fitted = fit_stacked(X, one_hot(y[:, None], 2), CS[:, None], row_weights=np.ones(80), fit_intercept=False)
@@ -59,6 +72,24 @@ def test_targets_solved_together_get_the_answers_they_get_alone():
     for t in range(3):
         alone = fit_stacked(X, one_hot(labels[:, [t]], 3), penalties[:, [t]], **how).margins(X)
         assert together[..., t] == pytest.approx(alone[..., 0], abs=1e-3 * np.abs(alone).max())
+
+
+@pytest.mark.parametrize("k", [2, 3])
+def test_hessian_products_and_diagonal_are_those_of_the_gradient(k):
+    X, y = classes(50, 4, k)
+    features, targets = np.hstack([X - X.mean(axis=0), np.ones((50, 1))]), one_hot(y[:, None], k)
+    penalty, rng = np.full((5, 1, 1), 0.3), np.random.default_rng(0)
+    weights = np.linspace(0.5, 2.0, 50)
+    problem = softmax._Problem(features, targets, penalty, weights, np.zeros((5, *targets.shape[1:])))
+    at, direction = (0.1 * rng.normal(size=(5, *targets.shape[1:])) for _ in range(2))
+    # columns of a softmax are only moved against each other
+    at, direction = (v - v.mean(axis=1, keepdims=True) * (k > 2) for v in (at, direction))
+    ahead, behind = (problem.objective(at + sign * 1e-6 * direction)[1] for sign in (1, -1))
+    product, diagonal = problem.hessian(at)
+    assert product(direction) == pytest.approx((ahead - behind) / 2e-6, rel=1e-5, abs=1e-5)
+    if k == 2:
+        own = [product(unit[:, None, None])[j, 0, 0] for j, unit in enumerate(np.eye(5))]
+        assert diagonal[:, 0, 0] == pytest.approx(own, rel=1e-9)
 
 
 def test_all_problems_share_one_decomposition(decompositions):

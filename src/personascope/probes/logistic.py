@@ -16,8 +16,9 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from personascope.errors import DataError
-from personascope.probes.folds import grouped_folds
+from personascope.probes.folds import Folds, grouped_folds
 from personascope.probes.softmax import SELECTION_TOLERANCE, fit_stacked, losses
+from personascope.shapes import Features, RowValues
 
 # On standardised features |z|^2 is d, so with hundreds of dimensions useful values lie well below 1
 DEFAULT_CS: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -27,7 +28,7 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     """L2 logistic regression that chooses its penalty on grouped inner folds, by log loss.
 
     It standardises features itself. A fit makes `n_inner_folds + 1` eigendecompositions. Converged means that the
-    gradient norm, preconditioned by the curvature, is 1e-6 of what it was at the start (1e-3 while choosing C).
+    gradient norm, preconditioned by the curvature, is 1e-10 of what it was at the start (1e-3 while choosing C).
 
     Args:
         Cs: positive inverse penalties, in scikit-learn's convention on standardised features.
@@ -69,19 +70,10 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             )
         targets = one_hot(codes[:, None], len(self.classes_))
         grid = checked_penalties(DEFAULT_CS if self.Cs is None else self.Cs)
-        total = np.zeros(len(grid))
-        for train, test in grouped_folds(
-            np.arange(len(X)) if groups is None else groups, self.n_inner_folds, self.seed
-        ):
-            fitted = fit_stacked(
-                X[train],
-                targets[train],
-                grid[:, None],
-                row_weights=weights[train],
-                fit_intercept=bool(self.fit_intercept),
-                tolerance=SELECTION_TOLERANCE,
-            )
-            total += weights[test] @ losses(fitted.margins(X[test]), targets[test, :, None])[:, :, 0]
+        folds = grouped_folds(np.arange(len(X)) if groups is None else groups, self.n_inner_folds, self.seed)
+        total = held_out_losses(X, targets, folds, grid, row_weights=weights, fit_intercept=bool(self.fit_intercept))[
+            :, 0
+        ]
         self.C_ = float(grid[np.argmin(total)])
         final = fit_stacked(
             X, targets, np.array([[self.C_]]), row_weights=weights, fit_intercept=bool(self.fit_intercept)
@@ -107,6 +99,44 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         """The most probable class of each row, shape (row,)."""
         margins = self.decision_function(X)
         return np.asarray(self.classes_[(margins > 0).astype(int) if margins.ndim == 1 else margins.argmax(axis=1)])
+
+
+def held_out_losses(
+    X: Features,
+    targets: Float[np.ndarray, "row column target"],
+    folds: Folds,
+    Cs: Float[np.ndarray, " penalty"],
+    *,
+    row_weights: RowValues,
+    fit_intercept: bool,
+    tolerance: float = SELECTION_TOLERANCE,
+) -> Float[np.ndarray, "penalty target"]:
+    """Weighted sum of log losses over all held-out rows, for every penalty and target; one decomposition per fold.
+
+    Args:
+        X: features (row, d_model), standardised over the training rows of each fold.
+        targets: as for `fit_stacked`.
+        folds: (train, test) row indices.
+        Cs: inverse penalties, ascending.
+        row_weights: weights (row,) in fitting and judging.
+        fit_intercept: False for differences of pairs.
+        tolerance: as for `fit_stacked`.
+
+    Raises:
+        ConvergenceError: a fit did not converge.
+    """
+    total, grid = np.zeros((len(Cs), targets.shape[2])), np.tile(Cs[:, None], targets.shape[2])
+    for train, test in folds:
+        fitted = fit_stacked(
+            X[train],
+            targets[train],
+            grid,
+            row_weights=row_weights[train],
+            fit_intercept=fit_intercept,
+            tolerance=tolerance,
+        )
+        total += np.tensordot(row_weights[test], losses(fitted.margins(X[test]), targets[test, :, None]), axes=1)
+    return total
 
 
 def one_hot(codes: Int[np.ndarray, "row target"], n_classes: int) -> Float[np.ndarray, "row column target"]:

@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from personascope.errors import DataError
+from personascope.probes.fold_sums import FoldSums, partitions
 from personascope.probes.folds import Folds, grouped_folds
 from personascope.probes.spectrum import Spectrum
 from personascope.shapes import Features, Targets
@@ -83,11 +84,27 @@ class RidgeSolution:
         return coef, self.mean - self.spectrum.mean @ coef
 
 
-def choose_alphas(X: Features, Y: Targets, folds: Folds, alphas: Sequence[float]) -> Float[np.ndarray, " target"]:
-    """The penalty of least squared error over all held-out rows, for each target; one decomposition per fold."""
+def held_out_errors(
+    X: Features, Y: Targets, folds: Folds, alphas: Sequence[float]
+) -> Float[np.ndarray, "alpha target"]:
+    """Sum of squared errors over all held-out rows, for every penalty and target; one decomposition per fold.
+
+    Permuted copies of a target are further targets, at the price of a matrix product. Where no fold trains on fewer
+    rows than there are features, the work is done on sums (see `fold_sums`), and on rows otherwise.
+    """
     grid = checked_alphas(alphas)
-    errors = sum(RidgeSolution(X[train], Y[train]).squared_errors(X[test], Y[test], grid) for train, test in folds)
-    return np.asarray(grid[np.argmin(errors, axis=0)])
+    errors = np.zeros((len(grid), Y.shape[1]))
+    with_sums = min(len(train) for train, _ in folds) >= X.shape[1] > 1 and partitions(folds, len(X))
+    sums = FoldSums(X, Y, folds) if with_sums else None
+    for number, (train, test) in enumerate(folds):
+        part = None if sums is None else sums.squared_errors(number, grid)
+        errors += RidgeSolution(X[train], Y[train]).squared_errors(X[test], Y[test], grid) if part is None else part
+    return errors
+
+
+def choose_alphas(X: Features, Y: Targets, folds: Folds, alphas: Sequence[float]) -> Float[np.ndarray, " target"]:
+    """The penalty of least squared error over all held-out rows, for each target."""
+    return np.asarray(checked_alphas(alphas)[np.argmin(held_out_errors(X, Y, folds, alphas), axis=0)])
 
 
 class RidgeProbe(RegressorMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

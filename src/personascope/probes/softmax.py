@@ -7,30 +7,30 @@ For each target t and penalty C, in scikit-learn's convention:
 with the logistic loss of one column (two classes) or the cross-entropy of the softmax of K columns. Features are
 rotated to the r <= min(n, d) components of the standardised rows, which loses nothing under an L2 penalty: the optimum
 lies in the span of the rows, and the penalty does not see a rotation. There the curvature s^2 / 4 + 1 / C is nearly
-diagonal, and variables are divided by its root. Targets with the same C have like curvature and share one L-BFGS, so
-that an iteration is two matrix products for all of them; each C starts from the solution of the one before.
+diagonal, which makes it the preconditioner. Targets with the same C take their Newton steps together (see `newton`), so
+that a Hessian product is two matrix products for all of them; each C starts from the solution of the one before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
-from scipy.optimize import minimize
-from scipy.special import expit
+from jaxtyping import Float
+from scipy.special import expit, softmax
 
 from personascope.errors import ConvergenceError, DataError
+from personascope.probes.newton import minimise
 from personascope.probes.spectrum import Spectrum
 from personascope.shapes import Features, RowValues
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-10
 # Enough to rank penalties: where C is not too large for the data, the objective is within 1e-4 of its optimum
 SELECTION_TOLERANCE = 1e-3
-MAX_ITERATIONS = 2000
-_RANK_TOLERANCE = 1e-12
+MAX_ITERATIONS = 100
 _ZERO_GRADIENT = 1e-8
-_ROUNDING = 100 * float(np.finfo(np.float64).eps)
+_LEAST_CURVATURE = 1e-12
 # Logit of a class without rows: the optimum is minus infinity, and this probability (4e-18) is below rounding
 _ABSENT = 40.0
 
@@ -41,19 +41,17 @@ class StackedLogistic:
 
     Args:
         spectrum: of the training rows.
-        kept: which components have positive variance.
         weights: (component, column, penalty, target), with the intercepts as last component when there are any.
         has_intercept: whether there are.
     """
 
     spectrum: Spectrum
-    kept: Bool[np.ndarray, " component"]
     weights: Float[np.ndarray, "kept column penalty target"]
     has_intercept: bool
 
     def margins(self, X: Features) -> Float[np.ndarray, "row column penalty target"]:
         """Scores before the softmax or logistic function."""
-        features = self.spectrum.features(X)[:, self.kept] / self.spectrum.lengths[self.kept]
+        features = self.spectrum.rotated(X)
         return _times(_extended(features, self.has_intercept), self.weights)
 
     def raw(
@@ -62,9 +60,7 @@ class StackedLogistic:
         """Weights (column, d_model) and intercepts (column,) of one problem for features as they came."""
         solved = self.weights[:, :, penalty, target]
         slopes = solved[:-1] if self.has_intercept else solved
-        components = np.zeros((len(self.kept), slopes.shape[1]))
-        components[self.kept] = slopes / self.spectrum.lengths[self.kept, None]
-        coef = self.spectrum.raw_weights(components).T
+        coef = self.spectrum.raw_slopes(slopes).T
         return coef, solved[-1] - coef @ self.spectrum.mean if self.has_intercept else np.zeros(len(coef))
 
 
@@ -93,8 +89,7 @@ def fit_stacked(
         ConvergenceError: a problem did not reach the tolerance.
     """
     spectrum = Spectrum.of(X, centre=fit_intercept)
-    kept = spectrum.eigenvalues > _RANK_TOLERANCE * spectrum.eigenvalues[-1]
-    features = _extended(spectrum.own_features()[:, kept] / spectrum.lengths[kept], fit_intercept)
+    features = _extended(spectrum.rotated(), fit_intercept)
     if not features.shape[1]:
         raise DataError(f"All {len(X)} rows have zero features.", "Nothing can be learnt from them.", "Check the rows.")
     current = np.zeros((features.shape[1], *targets.shape[1:]))
@@ -111,7 +106,7 @@ def fit_stacked(
             problem = _Problem(features, targets[:, :, alike], penalised / value, row_weights, origin[:, :, alike])
             current[:, :, alike] = problem.solve(current[:, :, alike], tolerance)
         weights[:, :, number] = current
-    return StackedLogistic(spectrum, kept, weights, fit_intercept)
+    return StackedLogistic(spectrum, weights, fit_intercept)
 
 
 def losses(
@@ -122,7 +117,7 @@ def losses(
 
 
 class _Problem:
-    """Targets with one penalty, in variables that make them alike: curvature near 1, gradient norm 1 at the origin."""
+    """Targets with one penalty, and the norm of each one's preconditioned gradient at the origin."""
 
     def __init__(
         self,
@@ -133,20 +128,52 @@ class _Problem:
         origin: np.ndarray,
     ) -> None:
         self.features, self.targets, self.penalty, self.row_weights = features, targets, penalty, row_weights
-        curvature = (row_weights @ features**2) / 4
-        preconditioner = 1.0 / np.sqrt(curvature[:, None, None] + penalty)
-        norms = np.linalg.norm(preconditioner * self.objective(origin)[1], axis=(0, 1))
+        self.squares = features**2
+        self.curvature = (row_weights @ self.squares) / 4
+        self.scale = np.broadcast_to(1.0 / np.sqrt(self.curvature[:, None, None] + penalty), origin.shape)
+        norms = np.linalg.norm(self.scale * self.objective(origin)[1], axis=(0, 1))
         # a problem whose optimum is its origin starts with rounding errors, which must count as converged
         self.norms = np.maximum(norms, _ZERO_GRADIENT * row_weights.sum())
-        self.scale = preconditioner * self.norms
 
     def objective(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Objective of each target (target,) and gradients (component, column, target)."""
         rows, residuals = _losses_and_residuals(_times(self.features, weights), self.targets)
         residuals *= self.row_weights[:, None, None]
-        gradient = (self.features.T @ residuals.reshape(len(residuals), -1)).reshape(weights.shape)
-        gradient += self.penalty * weights
+        gradient = self._pulled_back(residuals) + self.penalty * weights
         return self.row_weights @ rows + 0.5 * (self.penalty * weights**2).sum(axis=(0, 1)), gradient
+
+    def hessian(self, weights: np.ndarray) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]:
+        """Products of the Hessian at `weights` with directions (component, column, target), and its diagonal.
+
+        The diagonal is that of the mean class, so that it treats columns alike and shifts of the intercepts stay out.
+        """
+        margins = _times(self.features, weights)
+        chances = expit(margins) if margins.shape[1] == 1 else softmax(margins, axis=1)
+        spread = chances * (1 - chances) if margins.shape[1] == 1 else chances
+        spread = spread * self.row_weights[:, None, None]
+
+        def product(direction: np.ndarray) -> np.ndarray:
+            moved = _times(self.features, direction)
+            if moved.shape[1] > 1:
+                moved -= np.einsum("ikt,ikt->it", chances, moved)[:, None]
+            moved *= spread
+            return np.asarray(self._pulled_back(moved) + self.penalty * direction)
+
+        diagonal = (spread * (1 - chances) if margins.shape[1] > 1 else spread).mean(axis=1, keepdims=True)
+        return product, self._squared(diagonal) + self.penalty
+
+    def _squared(self, spread: np.ndarray) -> np.ndarray:
+        """Curvature (component, 1, target) from the row weights (row, 1, target), and never quite zero."""
+        curvature = (self.squares.T @ spread[:, 0])[:, None]
+        return np.asarray(np.maximum(curvature, _LEAST_CURVATURE * self.curvature[:, None, None]))
+
+    def _pulled_back(self, margins: np.ndarray) -> np.ndarray:
+        """X'm for m (row, column, target)."""
+        found = (self.features.T @ margins.reshape(len(margins), -1)).reshape(-1, *margins.shape[1:])
+        if margins.shape[1] > 1:
+            # a common shift of the intercepts changes nothing; rounding must not make a direction of it
+            found -= found.mean(axis=1, keepdims=True)
+        return np.asarray(found)
 
     def solve(self, start: np.ndarray, tolerance: float) -> np.ndarray:
         """Weights (component, column, target) from a start of that shape.
@@ -154,33 +181,18 @@ class _Problem:
         Raises:
             ConvergenceError: with the worst target and its gradient norm.
         """
-        relative = np.ones(start.shape[2])
-
-        def scaled(variables: np.ndarray) -> tuple[float, np.ndarray]:
-            values, gradient = self.objective(start + variables.reshape(start.shape) * self.scale)
-            gradient *= self.scale / self.norms**2
-            relative[:] = np.linalg.norm(gradient, axis=(0, 1))
-            # curvature is near 1, so a step gains about half the squared gradient: less than this drowns in rounding
-            relative[0.5 * (relative * self.norms) ** 2 <= _ROUNDING * values.sum()] = 0.0
-            return float((values / self.norms**2).sum()), gradient.ravel()
-
-        def stop_when_converged(_: np.ndarray) -> None:
-            if relative.max() <= tolerance:
-                raise StopIteration
-
-        options = {"maxiter": MAX_ITERATIONS, "maxfun": 2 * MAX_ITERATIONS, "ftol": 0.0, "gtol": 0.0}
-        zero = np.zeros(start.size)
-        found = minimize(scaled, zero, jac=True, method="L-BFGS-B", callback=stop_when_converged, options=options)
-        scaled(found.x)
+        weights, relative, steps = minimise(
+            self, start, self.scale, self.norms, tolerance=tolerance, max_iterations=MAX_ITERATIONS
+        )
         if relative.max() > tolerance:
             raise ConvergenceError(
                 f"Target {int(relative.argmax())} of {len(relative)} stopped at relative gradient norm "
-                f"{relative.max():.2g} after {found.nit} iterations; {tolerance:.2g} was asked for.",
+                f"{relative.max():.2g} after {steps} Newton steps; {tolerance:.2g} was asked for.",
                 f"C = {1 / self.penalty[0].item():.3g}: {len(self.features)} rows are nearly separable under so weak a "
                 "penalty, or their weights differ by many orders of magnitude.",
                 "Use smaller values of C.",
             )
-        return np.asarray(start + found.x.reshape(start.shape) * self.scale)
+        return weights
 
 
 def _losses_and_residuals(margins: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

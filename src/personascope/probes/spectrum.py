@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from personascope.shapes import Features, Vector
 
 _EPS = float(np.finfo(np.float64).eps)
+_RANK_TOLERANCE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,22 @@ class Spectrum:
     def own_features(self) -> Float[np.ndarray, "row component"]:
         """The training rows in components, Z B."""
         return np.asarray(self.vectors * self.eigenvalues if self.is_dual else self.rows @ self.vectors)
+
+    @property
+    def kept(self) -> Bool[np.ndarray, " component"]:
+        """The components in which the training rows vary beyond rounding."""
+        return np.asarray(self.eigenvalues > _RANK_TOLERANCE * self.eigenvalues[-1])
+
+    def rotated(self, X: Features | None = None) -> Float[np.ndarray, "row kept"]:
+        """Rows (the training rows by default) in kept components of length 1: a rotation, which no L2 penalty sees."""
+        components = self.own_features() if X is None else self.features(X)
+        return np.asarray(components[:, self.kept] / self.lengths[self.kept])
+
+    def raw_slopes(self, rotated: Float[np.ndarray, "kept column"]) -> Float[np.ndarray, "d_model column"]:
+        """Weights on the features as they came, from weights on `rotated` ones."""
+        components = np.zeros((len(self.kept), rotated.shape[1]))
+        components[self.kept] = rotated / self.lengths[self.kept, None]
+        return self.raw_weights(components)
 
     def coordinates(self, Y: Float[np.ndarray, "row target"]) -> Float[np.ndarray, "component target"]:
         """U'Y or V'Z'Y: what the ridge solution B (S^2 + alpha)^-1 (...) divides by S^2 + alpha."""
