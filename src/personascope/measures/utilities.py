@@ -29,7 +29,7 @@ from personascope.measures.curvature import EXACT, Curvature
 
 Link = Literal["logistic", "probit"]
 ORDER_PRIOR_SD = 100.0
-DENSE_LIMIT = 2000
+DENSE_LIMIT = 1000
 _MAX_HALVINGS = 40
 
 
