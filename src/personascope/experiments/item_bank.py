@@ -41,8 +41,8 @@ FACET_RECALL, KEY_RECALL = 0.93, 0.93
 more than what planted ones bear out; the summary tells at what cost."""
 _FEWEST = 8
 """For smaller banks no model is loaded: there, a reader is faster."""
-_STATES_UP_TO = 1500
-"""Larger banks are read without the language model, which would take minutes."""
+_STATES_UP_TO, _VECTORS_UP_TO = 1500, 3000
+"""Larger banks are read without the language model, and without the encoder: they would take minutes."""
 _BEFORE, _AFTER = 'Someone says: "', '" A person who says this is very'
 _LAYERS = (15, 19)
 
@@ -67,7 +67,7 @@ def check_bank(file: Path | None, against: Sequence[Path] = (), reasons: Path | 
     texts = [item.text for item in bank.items]
     taught = Examples(learning_items(bank, load_facet_definitions()))
     vectors, states = None, None
-    if len(texts) >= _FEWEST:
+    if _FEWEST <= len(texts) <= _VECTORS_UP_TO:
         rows = load_encoder().encode([*texts, *(item.text for item in taught.items)])
         vectors, taught = rows[: len(texts)], Examples(taught.items, rows[len(texts) :])
         is_known = all(normal_form(text) in taught.verified for text in texts)

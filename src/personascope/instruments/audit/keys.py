@@ -22,7 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from personascope.instruments.audit.examples import Examples
 from personascope.instruments.audit.form import is_negated
-from personascope.instruments.audit.left_out import left_out_scores, meaning_kernel, trust, word_kernel
+from personascope.instruments.audit.left_out import left_out_scores, meaning_kernel, rounds, trust, word_kernel
 from personascope.instruments.audit.wording import normal_form
 from personascope.instruments.items import Item
 
@@ -101,7 +101,7 @@ def recover_keys(
     noise = _NOISE if states is None else _NOISE_OF_STATES
     signs = np.array([item.key for item in rows], dtype=np.float64)
     trusted = np.ones(len(items))
-    for _ in range(2):
+    for _ in range(rounds(len(rows))):
         level = np.full(len(rows), noise)
         level[: len(items)] /= trusted
         scores = left_out_scores(kernel, signs[:, None], level, group)[: len(items)]

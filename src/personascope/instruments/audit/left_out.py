@@ -22,6 +22,7 @@ from personascope.instruments.audit.similarity import TextVectors
 WRONG_SHARE = 0.1
 """Share of wrong labels that is reckoned with before a text is looked at."""
 _LEAST_TRUST = 0.05
+_MANY_ROWS = 4000
 
 
 def left_out_scores(
@@ -47,6 +48,11 @@ def left_out_scores(
             block = inverse[np.ix_(rows, rows)].astype(np.float64)
             scores[rows] = targets[rows] - solve(block, weights[rows], assume_a="pos")
     return np.asarray(scores, dtype=np.float64)
+
+
+def rounds(n_rows: int) -> int:
+    """How often all is computed: twice, but once where a few wrong labels among thousands mislead hardly anyone."""
+    return 2 if n_rows <= _MANY_ROWS else 1
 
 
 def trust(own: Float[np.ndarray, " item"], others: int) -> Float[np.ndarray, " item"]:

@@ -19,7 +19,7 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 from personascope.instruments.audit.examples import Examples
-from personascope.instruments.audit.left_out import left_out_scores, meaning_kernel, trust, word_kernel
+from personascope.instruments.audit.left_out import left_out_scores, meaning_kernel, rounds, trust, word_kernel
 from personascope.instruments.audit.similarity import topic_vectors
 from personascope.instruments.items import Item
 
@@ -122,7 +122,7 @@ def recover_facets(
     targets -= targets.mean(axis=0)
     labels, n = tuple(str(name) for name in names), len(items)
     trusted = np.ones(n)
-    for _ in range(2):
+    for _ in range(rounds(len(rows))):
         level = np.full(len(rows), float(noise))
         level[:n] /= trusted
         scores = left_out_scores(kernel, targets, level, group)[:n]
