@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 from personascope.errors import ActivationError, DataError
-from personascope.probes.controls import random_directions
+from personascope.probes.controls import covariance_matched_directions, random_directions
 from personascope.probes.evaluate import evaluate_ridge, fit_direction_weights
 from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.nested import nested_ridge
@@ -78,6 +78,10 @@ def test_value_penalty_and_shuffles_are_those_of_their_definitions(planted):
         ]
         assert result.controls.shuffled == pytest.approx(np.mean(shuffled))
         assert result.controls.random_direction == pytest.approx(np.abs(np.corrcoef(scores.T, Y[:, t])[-1, :-1]).mean())
+        matched = X @ covariance_matched_directions(X, 20, seed=[5, 3, 0])
+        assert result.controls.matched_direction == pytest.approx(
+            np.abs(np.corrcoef(matched.T, Y[:, t])[-1, :-1]).mean()
+        )
         assert (result.n, result.n_groups, result.controls.n_shuffles) == (80, 20, 3)
 
 
@@ -164,3 +168,47 @@ def test_direction_weights_point_along_the_planted_direction(planted):
     assert weights == pytest.approx(RidgeProbe().fit(X.astype(np.float32), Y[:, 0], groups=groups).coef_)
     truth = np.linalg.lstsq(X - X.mean(axis=0), Y[:, 0] - Y[:, 0].mean(), rcond=None)[0]
     assert weights @ truth / np.linalg.norm(weights) / np.linalg.norm(truth) > 0.999
+
+
+def test_directions_that_vary_as_activations_do_are_harder_to_beat():
+    # one dimension carries nearly all variance, and the target
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 50)) * np.r_[9.0, np.ones(49)]
+    controls = evaluate(X, X[:, :1] + rng.normal(size=(120, 1)), np.arange(120))[0].controls
+    assert controls.matched_direction > 0.85 > controls.random_direction + 0.2
+
+
+def test_over_text_is_bootstrapped_with_the_same_resamples(planted):
+    X, Y, groups = planted(80, 20, 2)
+    rng = np.random.default_rng(4)
+    texts, encoder = (Y + scale * rng.normal(size=Y.shape) * Y.std(axis=0) for scale in (3.0, 2.0))
+    result = evaluate(X, Y, groups, texts=texts, encoder_predictions=encoder, n_resamples=200, seed=1)[1]
+    predictions = nested_ridge(X, Y, fold_numbers(grouped_folds(groups, 4, 1), 80), DEFAULT_ALPHAS).predictions
+    columns = [values[:, 1] for values in (predictions, texts, encoder)]
+    drawn = np.random.default_rng(1).integers(20, size=(200, 20))
+    gaps = []
+    for groups_drawn in drawn:
+        rows = np.concatenate([np.flatnonzero(groups == group) for group in groups_drawn])
+        r, *others = (np.corrcoef(column[rows], Y[rows, 1])[0, 1] for column in columns)
+        gaps.append(r - max(others))
+    assert (result.over_text_low, result.over_text_high) == pytest.approx(tuple(np.quantile(gaps, [0.025, 0.975])))
+    assert result.controls.encoder_baseline == pytest.approx(np.corrcoef(encoder[:, 1], Y[:, 1])[0, 1])
+    best = max(result.controls.text_baseline, result.controls.encoder_baseline)
+    assert result.over_text == pytest.approx(result.value - best)
+    assert evaluate(X, Y, groups)[0].controls.encoder_baseline is None
+
+
+def test_a_text_baseline_that_says_nothing_counts_as_zero():
+    X = np.random.default_rng(0).normal(size=(60, 4))
+    result = evaluate(X, X[:, :1], np.arange(60), texts=np.zeros((60, 1)))[0]
+    assert (result.over_text_low, result.over_text_high) == pytest.approx((result.low, result.high))
+
+
+def test_encoder_predictions_must_fit_and_be_numbers(planted, unchecked_annotations):
+    X, Y, groups = planted(40, 6, 2)
+    with pytest.raises(DataError, match="text predictions"):
+        evaluate(X, Y, groups, encoder_predictions=Y[:, :1])
+    broken = Y.copy()
+    broken[3, 1] = np.nan
+    with pytest.raises(DataError, match="'target1' does not vary, or it or its text baseline"):
+        evaluate(X, Y, groups, encoder_predictions=broken)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from personascope.errors import DataError
-from personascope.probes.controls import random_directions
+from personascope.probes.controls import covariance_matched_directions, random_directions
 from personascope.probes.evaluate_choices import evaluate_choices
 from personascope.probes.folds import grouped_folds, pair_fold_numbers, pair_folds
 from personascope.probes.logistic import DEFAULT_CS, one_hot
@@ -99,6 +99,12 @@ def test_value_is_the_accuracy_over_the_tested_pairs():
         sides = ((X[f] - X[s])[tested] @ random_directions(15, 20, seed=[2, 2, 4]) > 0) == (m > 0)[tested, None]
         better_side = 0.5 + np.abs(sides.mean(axis=0) - 0.5)
         assert result.controls.random_direction == pytest.approx(better_side.mean())
+        sides = ((X[f] - X[s])[tested] @ covariance_matched_directions(X, 20, seed=[2, 3, 4]) > 0) == (m > 0)[
+            tested, None
+        ]
+        better_side = 0.5 + np.abs(sides.mean(axis=0) - 0.5)
+        assert result.controls.matched_direction == pytest.approx(better_side.mean())
+        assert result.controls.matched_direction_high == pytest.approx(np.quantile(better_side, 0.95))
         assert result.n_groups == 20
 
 
@@ -169,3 +175,23 @@ def test_bad_pairs_are_refused_with_their_number(unchecked_annotations):
         evaluate(X, first, second, margin, texts=np.full(700, np.nan))
     with pytest.raises(DataError, match="699 second, 699 margins"):
         evaluate(X, first, second[:-1], margin[:-1], texts=np.ones(700))
+
+
+def test_what_choices_add_to_the_better_text_baseline_has_an_interval():
+    X, u = utilities()
+    first, second = design()
+    margin = u[first] - u[second]
+    rng = np.random.default_rng(1)
+    weak, strong = (margin + scale * margin.std() * rng.normal(size=700) for scale in (8.0, 1.0))
+    result = evaluate(X, first, second, margin, texts=weak, encoder_predictions=strong)
+    assert result.controls.encoder_baseline > result.controls.text_baseline
+    assert result.over_text == pytest.approx(result.value - result.controls.encoder_baseline)
+    assert result.over_text_low < result.over_text < result.over_text_high
+    turned = evaluate(X, first, second, margin, texts=strong, encoder_predictions=weak)
+    assert (turned.over_text_low, turned.over_text_high) == (result.over_text_low, result.over_text_high)
+    # against itself nothing is gained, in any resample
+    alone = evaluate(X, first, second, margin, texts=margin, encoder_predictions=None)
+    assert alone.over_text_high <= 0
+    assert alone.controls.encoder_baseline is None
+    with pytest.raises(DataError, match="tested pairs have no text prediction"):
+        evaluate(X, first, second, margin, encoder_predictions=np.full(700, np.nan))

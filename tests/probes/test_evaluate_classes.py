@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from personascope.errors import DataError
+from personascope.probes.controls import covariance_matched_directions
 from personascope.probes.evaluate_classes import evaluate_logistic
 from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.logistic import DEFAULT_CS, one_hot
@@ -97,3 +98,34 @@ def test_text_predictions_must_be_known_classes(planted):
     X, y, groups = labelled(planted)
     with pytest.raises(DataError, match="Text predictions"):
         evaluate(X, y, groups, texts=np.full(120, "unheard"))
+
+
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+def test_what_classes_add_to_the_better_text_baseline_has_an_interval(metric, planted):
+    X, y, groups = labelled(planted)
+    rng = np.random.default_rng(1)
+    weak, strong = (np.where(rng.random(120) < share, y, rng.permutation(y)) for share in (0.1, 0.6))
+    result = evaluate(X, y, groups, texts=weak, encoder_predictions=strong, metric=metric)
+    assert result.controls.encoder_baseline > result.controls.text_baseline
+    assert result.over_text == pytest.approx(result.value - result.controls.encoder_baseline)
+    assert result.over_text_low < result.over_text < result.over_text_high
+    same = evaluate(X, y, groups, texts=y, metric=metric)
+    assert same.over_text_high <= 0
+    with pytest.raises(DataError, match="Text predictions"):
+        evaluate(X, y, groups, encoder_predictions=np.full(120, "unheard"))
+
+
+def test_directions_that_vary_as_activations_do_are_harder_to_beat():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 60)) * np.r_[6.0, np.ones(59)]
+    controls = evaluate(X, np.where(X[:, 0] > 0, "a", "b"), np.arange(200), n_directions=50).controls
+    assert controls.matched_direction > controls.random_direction + 0.1
+
+
+def test_each_of_three_classes_gets_its_own_matched_direction(planted):
+    X, y, groups = labelled(planted)
+    result = evaluate(X, y, groups, n_directions=6, seed=2)
+    weights = covariance_matched_directions(X, 18, seed=[2, 3, 0])
+    scores = ((X - X.mean(axis=0)) @ weights).reshape(120, 3, 6)
+    rates = [(np.unique(y)[scores[:, :, k].argmax(axis=1)] == y).mean() for k in range(6)]
+    assert result.controls.matched_direction == pytest.approx(np.mean(rates))

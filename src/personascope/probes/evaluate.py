@@ -16,7 +16,7 @@ from personascope.probes.bootstrap import (
     percentile_interval,
     resampled_correlations,
 )
-from personascope.probes.controls import Controls, permutations, random_directions
+from personascope.probes.controls import Controls, permutations, random_scores
 from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.nested import nested_ridge
 from personascope.probes.results import ProbeResult
@@ -41,6 +41,7 @@ def evaluate_ridge(
     shuffle_groups: bool = False,
     n_resamples: int = N_RESAMPLES,
     alphas: Sequence[float] = DEFAULT_ALPHAS,
+    encoder_predictions: Targets | None = None,
 ) -> list[ProbeResult]:
     """How well ridge probes read each target from the residual stream at one layer and position.
 
@@ -65,6 +66,8 @@ def evaluate_ridge(
         shuffle_groups: permute the values of whole groups, for targets that are constant within groups.
         n_resamples: bootstrap resamples.
         alphas: penalties to choose from.
+        encoder_predictions: out-of-fold predictions of `feature_baseline_scores` on sentence embeddings, as
+            `texts_predictions`; None where there is no encoder.
 
     Returns:
         One result per target.
@@ -74,41 +77,112 @@ def evaluate_ridge(
             `shuffle_groups` with a target that varies within a group.
         ActivationError: features that are not finite.
     """
-    X, codes, n_groups = checked_rows(X, groups, len(Y))
-    _check_targets(Y, names, texts_predictions)
+    X, codes, _ = checked_rows(X, groups, len(Y))
+    texts = check_targets(Y, names, texts_predictions, encoder_predictions)
     shuffles = permutations(codes, n_shuffles, seed, whole_groups=shuffle_groups)
     if shuffle_groups:
         require_constant_groups(Y, codes, names)
     everything = np.concatenate([Y[None], Y[shuffles]]).transpose(1, 0, 2).reshape(len(Y), -1)
     numbers = fold_numbers(grouped_folds(codes, n_folds, seed), len(Y))
     nested = nested_ridge(X, everything, numbers, alphas)
-    r = column_correlations(nested.predictions, everything).reshape(1 + n_shuffles, -1)
-    predictions, penalties = nested.predictions[:, : len(names)], np.median(nested.penalties[:, : len(names)], axis=0)
+    return scored_predictions(
+        nested.predictions,
+        everything,
+        nested.penalties,
+        X=X,
+        names=names,
+        groups=codes,
+        means_of=codes,
+        texts=texts,
+        place=(persona, position, layer),
+        n_directions=n_directions,
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def scored_predictions(
+    predictions: Float[np.ndarray, "row column"],
+    truth: Float[np.ndarray, "row column"],
+    penalties: Float[np.ndarray, "fold column"],
+    *,
+    X: Features,
+    names: Sequence[str],
+    groups: Int[np.ndarray, " row"],
+    means_of: Int[np.ndarray, " row"],
+    texts: Sequence[Targets],
+    place: tuple[str, str, int],
+    n_directions: int,
+    n_resamples: int,
+    seed: int,
+) -> list[ProbeResult]:
+    """Out-of-fold predictions of the targets, and of their shuffled copies, as results with controls.
+
+    Args:
+        predictions: all targets, then all targets of the first shuffle, and so on.
+        truth: what was predicted, in the same columns.
+        penalties: chosen for each fold and column.
+        X: the features that were read, each row as it was when tested, for random directions.
+        names: of the targets.
+        groups: numbered from 0; they are resampled for intervals.
+        means_of: codes whose means are removed for `within_group`.
+        texts: out-of-fold predictions of the text baseline and, where there is one, of the encoder's.
+        place: persona, position and layer.
+        n_directions: random directions of each kind.
+        n_resamples: bootstrap resamples.
+        seed: of random directions and bootstrap.
+    """
+    n_targets, n_groups = len(names), int(groups.max()) + 1
+    r = column_correlations(predictions, truth).reshape(-1, n_targets)
+    predictions, Y = predictions[:, :n_targets], truth[:, :n_targets]
     counts = draw_counts(n_groups, n_resamples, seed)
-    low, high = percentile_interval(resampled_correlations(predictions, Y, codes, counts))
-    within = _within_groups(predictions, Y, codes)
-    directions = X @ random_directions(X.shape[1], n_directions, seed=[seed, 2, layer])
-    random = np.abs(_standardised(directions).T @ _standardised(Y))
-    text = column_correlations(texts_predictions, Y)
+    resampled, *resampled_texts = (resampled_correlations(x, Y, groups, counts) for x in (predictions, *texts))
+    low, high = percentile_interval(resampled)
+    over_low, over_high = percentile_interval(over_best(resampled, resampled_texts))
+    within = within_groups(predictions, Y, means_of)
+    random = random_scores(X, n_directions, seed=seed, layer=place[2])
+    isotropic, matched = (np.abs(_standardised(scores).T @ _standardised(Y)) for scores in random)
+    by_text = [column_correlations(x, Y) for x in texts]
     return [
         ProbeResult(
             target=name,
             kind="ridge",
-            persona=persona,
-            position=position,
-            layer=layer,
+            persona=place[0],
+            position=place[1],
+            layer=place[2],
             metric="r",
             value=float(r[0, t]),
             low=float(low[t]),
             high=float(high[t]),
             n=len(Y),
             n_groups=n_groups,
-            penalty=float(penalties[t]),
+            penalty=float(np.median(penalties[:, t])),
             within_group=within[t],
-            controls=Controls.measured(r[0, t], shuffled=r[1:, t], directions=random[:, t], text=text[t]),
+            controls=Controls.measured(
+                r[0, t],
+                shuffled=r[1:, t],
+                directions=isotropic[:, t],
+                matched=matched[:, t],
+                text=by_text[0][t],
+                encoder=by_text[1][t] if by_text[1:] else None,
+            ),
+            over_text_low=float(over_low[t]),
+            over_text_high=float(over_high[t]),
         )
         for t, name in enumerate(names)
     ]
+
+
+def over_best(
+    resampled: Float[np.ndarray, "resample ..."],
+    texts: Sequence[Float[np.ndarray, "resample ..."]],
+    chance: float = 0.0,
+) -> Float[np.ndarray, "resample ..."]:
+    """The probe minus the best of the text baselines and chance, within each resample.
+
+    Out-of-fold predictions of a useless baseline correlate below zero; to subtract that would credit the probe with it.
+    """
+    return np.asarray(resampled - np.maximum(np.max(np.nan_to_num(np.stack(list(texts))), axis=0), chance))
 
 
 def fit_direction_weights(X: Features, y: RowValues, groups: Any, *, seed: int = 0) -> Vector:
@@ -156,7 +230,7 @@ def _standardised(x: Targets) -> Targets:
     return np.asarray(centred * np.where(varies, 1.0 / np.where(varies, length, 1.0), 0.0))
 
 
-def _within_groups(x: Targets, y: Targets, codes: Int[np.ndarray, " row"]) -> list[float | None]:
+def within_groups(x: Targets, y: Targets, codes: Int[np.ndarray, " row"]) -> list[float | None]:
     """Correlation after removing group means from both, or None where the target does not vary within groups."""
     sizes = np.bincount(codes)[:, None]
     x = x - (cluster_sums(x, codes) / sizes)[codes]
@@ -166,20 +240,30 @@ def _within_groups(x: Targets, y: Targets, codes: Int[np.ndarray, " row"]) -> li
     return [None if constant[t] else float(r[t]) for t in range(y.shape[1])]
 
 
-def _check_targets(Y: Targets, names: Sequence[str], texts_predictions: Targets) -> None:
-    if Y.shape[1] != len(names) or texts_predictions.shape != Y.shape:
-        raise DataError(
-            f"{len(names)} names, targets {Y.shape} and text predictions {texts_predictions.shape}.",
-            "There must be one name and one column of text predictions per target.",
-            "Make them with text_baseline_scores on the same rows.",
-        )
-    for name, column, text in zip(names, Y.T, texts_predictions.T, strict=True):
-        if not np.isfinite(column).all() or not np.isfinite(text).all() or np.ptp(column) == 0:
+def check_targets(
+    Y: Targets, names: Sequence[str], texts_predictions: Targets, encoder_predictions: Targets | None
+) -> list[Targets]:
+    """The text baselines that there are.
+
+    Raises:
+        DataError: shapes that do not fit, or a target or baseline that is not finite, or a target that does not vary.
+    """
+    baselines = [texts_predictions, *([] if encoder_predictions is None else [encoder_predictions])]
+    for found in baselines:
+        if Y.shape[1] != len(names) or found.shape != Y.shape:
+            raise DataError(
+                f"{len(names)} names, targets {Y.shape} and text predictions {found.shape}.",
+                "There must be one name and one column of text predictions per target.",
+                "Make them with text_baseline_scores or feature_baseline_scores on the same rows.",
+            )
+    for name, column, *texts in zip(names, Y.T, *(found.T for found in baselines), strict=True):
+        if not np.isfinite([column, *texts]).all() or np.ptp(column) == 0:
             raise DataError(
                 f"Target {name!r} does not vary, or it or its text baseline is not finite, over {len(column)} rows.",
                 "A correlation needs spread and numbers.",
                 "Drop the target or the rows without a value.",
             )
+    return baselines
 
 
 def require_constant_groups(

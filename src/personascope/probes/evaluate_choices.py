@@ -9,13 +9,15 @@ from jaxtyping import Float, Int, Shaped
 
 from personascope.errors import DataError
 from personascope.probes.bootstrap import N_RESAMPLES, draw_counts, percentile_interval, resampled_rates
-from personascope.probes.controls import Controls, random_directions, shuffled_choices
-from personascope.probes.evaluate import checked_rows
+from personascope.probes.controls import Controls, random_scores, shuffled_choices
+from personascope.probes.evaluate import checked_rows, over_best
 from personascope.probes.folds import Rows, grouped_folds, pair_fold_numbers, pair_folds
 from personascope.probes.logistic import DEFAULT_CS, checked_penalties
 from personascope.probes.nested import nested_logistic
 from personascope.probes.results import ProbeResult
 from personascope.shapes import Features, RowValues
+
+_COIN = 0.5
 
 
 def evaluate_choices(
@@ -37,6 +39,7 @@ def evaluate_choices(
     seed: int = 0,
     n_resamples: int = N_RESAMPLES,
     Cs: Sequence[float] = DEFAULT_CS,
+    encoder_predictions: Float[np.ndarray, " pair"] | None = None,
 ) -> ProbeResult:
     """How well a pairwise (Bradley-Terry) probe predicts which of two tasks is chosen, from their residual streams.
 
@@ -65,6 +68,7 @@ def evaluate_choices(
         seed: of folds, shuffles, random directions and bootstrap.
         n_resamples: bootstrap resamples.
         Cs: penalties to choose from.
+        encoder_predictions: out-of-fold scores of `feature_baseline_choices` on sentence embeddings, shape (pair,).
 
     Raises:
         DataError: shapes that do not fit, non-finite margins, too few groups, or a fold without pairs.
@@ -72,7 +76,9 @@ def evaluate_choices(
         ConvergenceError: a fit did not converge.
     """
     X, groups_of, n_groups = checked_rows(X_tasks, task_groups, len(X_tasks))
-    _check_pairs(first, second, chose_first_margin, texts_predictions, len(X))
+    baselines = [texts_predictions, *([] if encoder_predictions is None else [encoder_predictions])]
+    for predictions in baselines:
+        _check_pairs(first, second, chose_first_margin, predictions, len(X))
     decided = chose_first_margin != 0
     first, second, margin = first[decided], second[decided], chose_first_margin[decided]
     folds = grouped_folds(groups_of, n_folds, seed)
@@ -91,11 +97,18 @@ def evaluate_choices(
     )
     correct = (margins[tested, 0] > 0) == truth[tested]
     accuracy = correct.mean(axis=0)
-    random = differences[tested] @ random_directions(X.shape[1], n_directions, seed=[seed, 2, layer])
-    random_accuracy = ((random > 0) == truth[tested, :1]).mean(axis=0)
-    text = _tested_texts(texts_predictions[decided], tested)
+    by_chance = [
+        ((scores[first[tested]] > scores[second[tested]]) == truth[tested, :1]).mean(axis=0)
+        for scores in random_scores(X, n_directions, seed=seed, layer=layer)
+    ]
+    isotropic, matched = (np.maximum(rates, 1 - rates) for rates in by_chance)
+    by_text = [(_tested_texts(found[decided], tested) > 0) == truth[tested, 0] for found in baselines]
     drawn = _pair_counts(groups_of[first[tested]], groups_of[second[tested]], n_groups, n_resamples, seed)
-    low, high = percentile_interval(resampled_rates(correct[:, 0].astype(np.float64), drawn))
+    resampled, *resampled_texts = (
+        resampled_rates(right.astype(np.float64), drawn) for right in (correct[:, 0], *by_text)
+    )
+    low, high = percentile_interval(resampled)
+    over_low, over_high = percentile_interval(over_best(resampled, resampled_texts, _COIN))
     return ProbeResult(
         target=name,
         kind="logistic",
@@ -113,9 +126,14 @@ def evaluate_choices(
         controls=Controls.measured(
             accuracy[0],
             shuffled=accuracy[1:],
-            directions=np.maximum(random_accuracy, 1 - random_accuracy),
-            text=float(((text > 0) == truth[tested, 0]).mean()),
+            directions=isotropic,
+            matched=matched,
+            text=float(by_text[0].mean()),
+            encoder=float(by_text[1].mean()) if by_text[1:] else None,
+            chance=_COIN,
         ),
+        over_text_low=float(over_low),
+        over_text_high=float(over_high),
     )
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float, Int, Shaped
 
 from personascope.errors import DataError
 from personascope.probes.bootstrap import N_RESAMPLES, draw_counts, percentile_interval, resampled_rates
-from personascope.probes.controls import Controls, permutations, random_directions
-from personascope.probes.evaluate import checked_rows, require_constant_groups
+from personascope.probes.controls import Controls, permutations, random_scores
+from personascope.probes.evaluate import checked_rows, over_best, require_constant_groups
 from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.logistic import DEFAULT_CS, checked_penalties, one_hot
 from personascope.probes.nested import nested_logistic
@@ -40,6 +40,7 @@ def evaluate_logistic(
     metric: Metric = "accuracy",
     n_resamples: int = N_RESAMPLES,
     Cs: Sequence[float] = DEFAULT_CS,
+    encoder_predictions: Shaped[np.ndarray, " row"] | None = None,
 ) -> ProbeResult:
     """How well a logistic probe tells classes apart at one layer and position.
 
@@ -63,6 +64,7 @@ def evaluate_logistic(
         metric: share of rows right, or the mean over classes of the share of each class's rows.
         n_resamples: bootstrap resamples.
         Cs: penalties to choose from.
+        encoder_predictions: classes predicted out of fold by `feature_baseline_scores` on sentence embeddings, (row,).
 
     Raises:
         DataError: shapes that do not fit, fewer than two classes, a class in one group only, or too few groups.
@@ -71,7 +73,9 @@ def evaluate_logistic(
     """
     X, groups_of, n_groups = checked_rows(X, groups, len(y))
     classes, codes = np.unique(y, return_inverse=True)
-    _check_classes(y, codes, groups_of, texts_predictions)
+    baselines = [texts_predictions, *([] if encoder_predictions is None else [encoder_predictions])]
+    for predictions in baselines:
+        _check_classes(y, codes, groups_of, predictions)
     if shuffle_groups:
         require_constant_groups(codes[:, None], groups_of, [name])
     shuffles = permutations(groups_of, n_shuffles, seed, whole_groups=shuffle_groups)
@@ -86,10 +90,19 @@ def evaluate_logistic(
     )
     decided = _decide(margins)
     scores = np.array([_score(found, truth, metric) for found, truth in zip(decided.T, labels.T, strict=True)])
-    random = _random_decisions(X, len(classes), n_directions, [seed, 2, layer])
-    directions = np.array([_score(found, codes, metric) for found in random.T])
+    isotropic, matched = (
+        _by_chance(projected, codes, len(classes), metric)
+        for projected in random_scores(X, n_directions * _n_columns(len(classes)), seed=seed, layer=layer)
+    )
+    by_text = [np.searchsorted(classes, found) for found in baselines]
+    text = [_score(found, codes, metric) for found in by_text]
     drawn = draw_counts(n_groups, n_resamples, seed)[:, groups_of]
-    low, high = percentile_interval(_resampled_scores(decided[:, 0], codes, drawn, metric))
+    resampled, *resampled_texts = (
+        _resampled_scores(found, codes, drawn, metric) for found in (decided[:, 0], *by_text)
+    )
+    low, high = percentile_interval(resampled)
+    chance = float(np.bincount(codes).max() / len(codes)) if metric == "accuracy" else 1 / len(np.unique(codes))
+    over_low, over_high = percentile_interval(over_best(resampled, resampled_texts, chance))
     return ProbeResult(
         target=name,
         kind="logistic",
@@ -107,10 +120,14 @@ def evaluate_logistic(
         controls=Controls.measured(
             scores[0],
             shuffled=scores[1:],
-            # the sign of a random direction is arbitrary, and with it which class it says
-            directions=np.maximum(directions, 1 - directions) if len(classes) == 2 else directions,
-            text=_score(np.searchsorted(classes, texts_predictions), codes, metric),
+            directions=isotropic,
+            matched=matched,
+            text=text[0],
+            encoder=text[1] if text[1:] else None,
+            chance=chance,
         ),
+        over_text_low=float(over_low),
+        over_text_high=float(over_high),
     )
 
 
@@ -138,14 +155,19 @@ def _resampled_scores(
     return np.asarray(np.nanmean(rates, axis=0))
 
 
-def _random_decisions(
-    X: Features, n_classes: int, n_directions: int, seed: Sequence[int]
-) -> Int[np.ndarray, "row direction"]:
-    """Class numbers (row, direction) by random weights through the mean of the features."""
-    n_columns = 1 if n_classes == 2 else n_classes
-    weights = random_directions(X.shape[1], n_directions * n_columns, seed=seed)
-    scores = (X - X.mean(axis=0)) @ weights
-    return _decide(scores.reshape(len(X), n_columns, n_directions))
+def _n_columns(n_classes: int) -> int:
+    """Weight vectors that tell so many classes apart."""
+    return 1 if n_classes == 2 else n_classes
+
+
+def _by_chance(
+    projected: Float[np.ndarray, "row column"], truth: _Codes, n_classes: int, metric: Metric
+) -> Float[np.ndarray, " direction"]:
+    """The metric of random weights through the mean, of two classes with the better sign."""
+    scores = (projected - projected.mean(axis=0)).reshape(len(projected), _n_columns(n_classes), -1)
+    rates = np.array([_score(found, truth, metric) for found in _decide(scores).T])
+    # the sign of a random direction is arbitrary, and with it which class it says
+    return np.maximum(rates, 1 - rates) if n_classes == 2 else rates
 
 
 def _check_classes(

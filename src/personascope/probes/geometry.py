@@ -12,6 +12,7 @@ import polars as pl
 from jaxtyping import Float
 
 from personascope.errors import DataError, DirectionError
+from personascope.probes.controls import covariance_matched_directions
 from personascope.shapes import Features, Vector
 
 _TWO_SIDED_95 = 1.96
@@ -63,7 +64,7 @@ def cosine_with_null(u: Vector, v: Vector, X: Features | None = None, n: int = 2
     cosine = float(cosine_matrix(np.stack([u, v]))[0, 1])
     if X is None:
         return Cosine(cosine, min(1.0, _TWO_SIDED_95 / math.sqrt(len(u))))
-    return Cosine(cosine, _null_high(v, _covariance_draws(X, n, seed)))
+    return Cosine(cosine, _null_high(v, covariance_matched_directions(X, n, seed=seed)))
 
 
 def persona_identity_directions(features: Mapping[str, Features]) -> dict[str, Vector]:
@@ -100,7 +101,7 @@ def cosine_frame(
     """
     names = list(directions)
     cosines = cosine_matrix(np.stack([directions[name] for name in names]))
-    draws = None if X is None else _covariance_draws(X, n, seed)
+    draws = None if X is None else covariance_matched_directions(X, n, seed=seed)
     isotropic = min(1.0, _TWO_SIDED_95 / math.sqrt(len(directions[names[0]])))
     highs = [isotropic if draws is None else _null_high(directions[name], draws) for name in names]
     rows = [
@@ -117,16 +118,5 @@ def cosine_frame(
     return pl.DataFrame(rows, schema=schema)
 
 
-def _covariance_draws(X: Features, n: int, seed: int) -> Float[np.ndarray, "draw d_model"]:
-    """Draws from N(0, cov X): X'z with standard normal z has covariance X'X, and no d x d matrix is formed."""
-    if len(X) < 2:
-        raise DataError(f"A covariance needs at least two rows; got {len(X)}.", "", "Pass more rows.")
-    centred = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
-    return np.asarray(np.random.default_rng(seed).standard_normal((n, len(X))) @ centred)
-
-
-def _null_high(v: Vector, draws: Float[np.ndarray, "draw d_model"]) -> float:
-    lengths = np.linalg.norm(draws, axis=1)
-    if (lengths == 0).any():
-        raise DataError(f"The rows do not vary, so {len(draws)} draws have no direction.", "", "Pass other rows.")
-    return float(np.quantile(np.abs(draws @ v) / (lengths * np.linalg.norm(v)), 0.95))
+def _null_high(v: Vector, draws: Float[np.ndarray, "d_model draw"]) -> float:
+    return float(np.quantile(np.abs(v @ draws) / np.linalg.norm(v), 0.95))

@@ -105,14 +105,14 @@ def nested_logistic(
     total = np.zeros((n_folds, len(Cs), n_targets))
     for one, other in combinations(range(n_folds), 2):
         train = outside(numbers, (one, other))
-        _require_rows(train, f"trained on outside folds {one} and {other}")
+        require_rows(train, f"trained on outside folds {one} and {other}")
         grid = np.tile(Cs[:, None], n_targets)
         fitted = fit_stacked(
             X[train], targets[train], grid, row_weights=row_weights[train], tolerance=SELECTION_TOLERANCE, **how
         )
         for held, outer in ((one, other), (other, one)):
             rows = inside(numbers, held)
-            _require_rows(rows, f"tested in fold {held}")
+            require_rows(rows, f"tested in fold {held}")
             rows_losses = losses(fitted.margins(X[rows]), targets[rows, :, None])
             total[outer] += np.tensordot(row_weights[rows], rows_losses, axes=1)
     chosen = Cs[total.argmin(axis=1)]
@@ -124,7 +124,8 @@ def nested_logistic(
     return margins, chosen
 
 
-def _require_rows(mask: np.ndarray, which: str) -> None:
+def require_rows(mask: np.ndarray, which: str) -> None:
+    """Raise DataError where a mask holds no row."""
     if not mask.any():
         raise DataError(
             f"None of {len(mask)} rows can be {which}.",

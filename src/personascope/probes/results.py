@@ -30,7 +30,13 @@ _SCHEMA = {
     "p_value": pl.Float64,
     "random_direction": pl.Float64,
     "random_direction_high": pl.Float64,
+    "matched_direction": pl.Float64,
+    "matched_direction_high": pl.Float64,
     "text_baseline": pl.Float64,
+    "encoder_baseline": pl.Float64,
+    "over_text": pl.Float64,
+    "over_text_low": pl.Float64,
+    "over_text_high": pl.Float64,
     "within_group": pl.Float64,
     "penalty": pl.Float64,
 }
@@ -53,6 +59,8 @@ class ProbeResult:
         within_group: the metric after removing group means from prediction and target: what is left when knowing the
             group is worth nothing. None where the target does not vary within groups, and for classes.
         controls: what the value must be compared with.
+        over_text_low: with `over_text_high` the 95 % interval of `over_text`, from the same resamples for the probe and
+            both text baselines; None where it was not computed.
 
     Raises:
         DataError: `controls` is not a `Controls`, or a number is not finite.
@@ -72,6 +80,8 @@ class ProbeResult:
     penalty: float
     within_group: float | None
     controls: Controls
+    over_text_low: float | None = None
+    over_text_high: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.controls, Controls):
@@ -80,7 +90,9 @@ class ProbeResult:
                 "A probe's number means nothing beside no shuffled, random or text baseline.",
                 "Use evaluate_ridge, evaluate_logistic or evaluate_choices, which measure them.",
             )
-        numbers = {"value": self.value, "low": self.low, "high": self.high, "penalty": self.penalty}
+        numbers = {name: getattr(self, name) for name in ("value", "low", "high", "penalty")}
+        optional = {name: getattr(self, name) for name in ("over_text_low", "over_text_high")}
+        numbers |= {name: number for name, number in optional.items() if number is not None}
         bad = [name for name, number in numbers.items() if not math.isfinite(number)]
         if bad:
             raise DataError(
@@ -89,12 +101,17 @@ class ProbeResult:
                 "Check that the target varies and that there are enough groups.",
             )
 
+    @property
+    def over_text(self) -> float:
+        """The value minus the better of the text baselines and chance: what the words alone do not give."""
+        return self.value - self.controls.best_text
+
     def frame(self) -> pl.DataFrame:
-        """One row: place, metric, value, interval, n, the controls, within_group and penalty."""
+        """One row: place, metric, value, interval, n, the controls, over_text, within_group and penalty."""
         return results_frame([self])
 
 
 def results_frame(results: Sequence[ProbeResult]) -> pl.DataFrame:
     """One row per result, with the columns of `ProbeResult.frame`; empty but typed when there are none."""
-    rows = [{**vars(result.controls), **vars(result)} for result in results]
+    rows = [{**vars(result.controls), **vars(result), "over_text": result.over_text} for result in results]
     return pl.DataFrame([{name: row[name] for name in _SCHEMA} for row in rows], schema=_SCHEMA)

@@ -1,4 +1,4 @@
-"""The text-only baseline: what TF-IDF word counts alone can predict, out of fold, with the penalty chosen inside.
+"""The text-only baselines: what TF-IDF or sentence embeddings alone predict, out of fold, penalty chosen inside.
 
 A probe that does no better than this has read which words were there, not what the model makes of them.
 """
@@ -15,7 +15,13 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from personascope.errors import DataError
+from personascope.probes.confounds import nested_prepared
+from personascope.probes.evaluate import checked_rows
 from personascope.probes.folds import Folds, fold_numbers, inside, outside, pair_fold_numbers, require_three
+from personascope.probes.logistic import DEFAULT_CS, checked_penalties, one_hot
+from personascope.probes.nested import nested_logistic, nested_ridge, require_rows
+from personascope.probes.ridge import DEFAULT_ALPHAS
+from personascope.probes.topic_means import topic_means, without_topic_means
 from personascope.shapes import RowValues
 
 # TF-IDF rows have length 1, so useful penalties lie around 1
@@ -33,6 +39,8 @@ def text_baseline_scores(
     Y: Shaped[np.ndarray, "row ..."],
     folds: Folds,
     kind: Literal["regression", "classification"] = "regression",
+    *,
+    topics: Shaped[np.ndarray, " row"] | None = None,
 ) -> Shaped[np.ndarray, "row ..."]:
     """Out-of-fold predictions of the targets from the texts, shaped like `Y`.
 
@@ -44,24 +52,35 @@ def text_baseline_scores(
         Y: targets (row,) or (row, target) for regression; classes (row,) for classification.
         folds: those of the probe, at least three: `grouped_folds(groups, n_folds, seed)` with the same arguments.
         kind: regression, or classification (then predicted classes are returned).
+        topics: topic of each row; then the targets of regression are those of `evaluate_without_topic_means`.
 
     Raises:
         DataError: another number of texts than rows, texts without words, folds that do not partition the rows, fewer
-            than three folds, or one class alone in a training set.
+            than three folds, one class alone in a training set, or a topic without training rows.
     """
     documents, numbers = _documents(texts, len(Y)), fold_numbers(folds, len(Y))[:, None]
     if kind == "regression":
         columns = np.asarray(Y, dtype=np.float64).reshape(len(Y), -1)
 
+        def means(train: _Mask) -> np.ndarray:
+            return np.zeros_like(columns) if topics is None else topic_means(columns, topics, train)
+
         def predict(train: _Mask, test: _Mask) -> np.ndarray:
             seen, unseen = _tf_idf(documents[train], documents[test])
-            fits = (Ridge(alpha=alpha).fit(seen, columns[train]).predict(unseen) for alpha in _ALPHAS)
-            return np.stack([fit.reshape(-1, columns.shape[1]) for fit in fits])
+            known = means(train)
+            rest = columns[train] - known[train]
+            fits = (Ridge(alpha=alpha).fit(seen, rest).predict(unseen) for alpha in _ALPHAS)
+            # the topic means are added back, so that the error is that of what is left without them
+            return np.stack([fit.reshape(-1, columns.shape[1]) + known[test] for fit in fits])
 
         def squared_error(rows: _Mask, found: np.ndarray) -> np.ndarray:
             return np.asarray(((found - columns[rows]) ** 2).sum(axis=1))
 
-        return _nested(numbers, predict, squared_error).reshape(Y.shape)
+        predictions = _nested(numbers, predict, squared_error)
+        for fold in range(len(folds)):
+            test = inside(numbers, fold)
+            predictions[test] -= means(~test)[test]
+        return predictions.reshape(Y.shape)
     classes, codes = np.unique(Y, return_inverse=True)
 
     def probabilities(train: _Mask, test: _Mask) -> np.ndarray:
@@ -118,6 +137,94 @@ def text_baseline_choices(
     return _nested(numbers, scores, log_loss)[:, 0]
 
 
+def feature_baseline_scores(
+    F: Float[np.ndarray, "row feature"],
+    Y: Shaped[np.ndarray, "row ..."],
+    folds: Folds,
+    kind: Literal["regression", "classification"] = "regression",
+    *,
+    topics: Shaped[np.ndarray, " row"] | None = None,
+    alphas: Sequence[float] = DEFAULT_ALPHAS,
+    Cs: Sequence[float] = DEFAULT_CS,
+) -> Shaped[np.ndarray, "row ..."]:
+    """Out-of-fold predictions of the targets from dense features of the texts, such as sentence embeddings.
+
+    The same probes, folds and choice of the penalty as for activations, so that only what is read differs.
+
+    Args:
+        F: features (row, feature) of the texts, standardised on training rows.
+        Y: targets (row,) or (row, target) for regression; classes (row,) for classification.
+        folds: those of the probe, at least three.
+        kind: regression (ridge), or classification (logistic; then predicted classes are returned).
+        topics: as for `text_baseline_scores`.
+        alphas: penalties of ridge.
+        Cs: penalties of logistic regression.
+
+    Raises:
+        DataError: another number of rows, folds that do not partition the rows, or fewer than three.
+        ActivationError: features that are not finite.
+        ConvergenceError: a logistic fit did not converge.
+    """
+    F, _, _ = checked_rows(F, np.arange(len(F)), len(Y))
+    numbers = fold_numbers(folds, len(Y))
+    if kind == "regression":
+        columns = np.asarray(Y, dtype=np.float64).reshape(len(Y), -1)
+        if topics is None:
+            return nested_ridge(F, columns, numbers, alphas).predictions.reshape(Y.shape)
+        prepare = without_topic_means(F, columns, topics)
+        return nested_prepared(prepare, columns.shape[1], numbers, alphas).predictions.reshape(Y.shape)
+    classes, codes = np.unique(Y, return_inverse=True)
+    margins, _ = nested_logistic(
+        F,
+        one_hot(codes[:, None], len(classes)),
+        numbers[:, None],
+        checked_penalties(Cs),
+        row_weights=np.ones(len(F)),
+        fit_intercept=True,
+    )
+    found = margins[:, 0, 0] > 0 if len(classes) == 2 else margins[:, :, 0].argmax(axis=1)
+    return np.asarray(classes[found.astype(np.int64)])
+
+
+def feature_baseline_choices(
+    F: Float[np.ndarray, "task feature"],
+    first: Int[np.ndarray, " pair"],
+    second: Int[np.ndarray, " pair"],
+    margin: Float[np.ndarray, " pair"],
+    folds: Folds,
+    *,
+    Cs: Sequence[float] = DEFAULT_CS,
+) -> Float[np.ndarray, " pair"]:
+    """Out-of-fold scores of pairs from dense features of their two tasks: positive means that the first is chosen.
+
+    Args:
+        F: features (task, feature), one row per task.
+        first: index of the first task of each pair.
+        second: index of the second.
+        margin: order-corrected log-odds of choosing the first, whose sign is predicted; 0 counts half for either.
+        folds: over tasks, those of the probe.
+        Cs: penalties to choose from.
+
+    Returns:
+        Scores (pair,), NaN for pairs that straddle folds and are never tested.
+
+    Raises:
+        DataError: another number of tasks than in the folds, fewer than three, or a fold without train or test pairs.
+        ActivationError: features that are not finite.
+        ConvergenceError: a fit did not converge.
+    """
+    F, _, _ = checked_rows(F, np.arange(len(F)), sum(len(test) for _, test in folds))
+    margins, _ = nested_logistic(
+        F[first] - F[second],
+        (0.5 + 0.5 * np.sign(margin))[:, None, None],
+        pair_fold_numbers(first, second, folds),
+        checked_penalties(Cs),
+        row_weights=np.ones(len(margin)),
+        fit_intercept=False,
+    )
+    return np.asarray(margins[:, 0, 0])
+
+
 def _nested(
     numbers: Int[np.ndarray, "row member"],
     predict: Callable[[_Mask, _Mask], np.ndarray],
@@ -133,8 +240,10 @@ def _nested(
     for fold in range(n_folds):
         total: Any = 0.0
         for inner in set(range(n_folds)) - {fold}:
-            held = inside(numbers, inner)
-            total = total + loss(held, predict(outside(numbers, (fold, inner)), held))
+            held, train = inside(numbers, inner), outside(numbers, (fold, inner))
+            require_rows(held, f"tested in fold {inner}")
+            require_rows(train, f"trained on outside folds {fold} and {inner}")
+            total = total + loss(held, predict(train, held))
         test = inside(numbers, fold)
         found = predict(outside(numbers, (fold,)), test)
         chosen = np.broadcast_to(np.argmin(total, axis=0), found.shape[2])

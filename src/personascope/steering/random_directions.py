@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from personascope.direction import Direction
-from personascope.errors import DataError
+from personascope.probes import controls
 from personascope.shapes import Features
 
 
@@ -24,18 +25,13 @@ def random_directions(direction: Direction, n: int, *, seed: int, features: Feat
     Raises:
         DataError: fewer than two feature rows.
     """
-    rng = np.random.default_rng([seed, direction.layer, 0 if features is None else 1])
     kind = "isotropic" if features is None else "covariance-matched"
-    vectors = []
+    how: dict[str, Any] = {"seed": [seed, direction.layer, 0 if features is None else 1]}
     if features is None:
-        vectors = list(rng.standard_normal((n, len(direction.vector))))
+        vectors = controls.random_directions(len(direction.vector), n, **how)
     else:
-        if len(features) < 2:
-            raise DataError("A covariance-matched direction needs at least two rows.", f"Got {len(features)}.", "")
-        centred = features.astype(np.float64) - features.mean(axis=0, dtype=np.float64)
-        # X'z with standard normal z has covariance X'X: no d x d matrix is formed
-        vectors = [centred.T @ rng.standard_normal(len(centred)) for _ in range(n)]
+        vectors = controls.covariance_matched_directions(features, n, **how)
     return [
         dataclasses.replace(direction, vector=vector.astype(np.float32), means="nothing", fit=f"random, {kind}")
-        for vector in vectors
+        for vector in vectors.T
     ]
