@@ -219,7 +219,7 @@ def correlate(
         warnings.simplefilter("ignore", stats.DegenerateDataWarning)  # undefined resamples are left out below
         result = stats.bootstrap(
             moments,
-            _r_of_moments,
+            r_of_moments,
             paired=True,
             vectorized=True,
             n_resamples=n_resamples,
@@ -231,7 +231,8 @@ def correlate(
     return Correlation(r, float(low), float(high), len(a))
 
 
-def _r_of_moments(*moments: Float[np.ndarray, "*batch cluster"], axis: int) -> Any:
+def r_of_moments(*moments: Float[np.ndarray, "*batch cluster"], axis: int) -> Any:
+    """Pearson's r from the sums n, x, y, xx, yy, xy of clusters, added up along `axis`; NaN where one is constant."""
     n, x, y, xx, yy, xy = (m.sum(axis=axis) for m in moments)
     var_x, var_y = xx - x * x / n, yy - y * y / n
     defined = (var_x > 1e-12 * xx) & (var_y > 1e-12 * yy)

@@ -13,10 +13,18 @@ from personascope.prompts.prompt import Prompt
 from personascope.prompts.templates import Template
 
 _STAND_IN = "WordsOfTheUserTurn"
+_REPLY_STAND_IN = "WordsOfTheReply"
 
 
 def render(
-    tokenizer: Any, template: Template, slots: Mapping[str, str], *, system: str = "", thinking: bool | None = None
+    tokenizer: Any,
+    template: Template,
+    slots: Mapping[str, str],
+    *,
+    system: str = "",
+    thinking: bool | None = None,
+    reply: str = "",
+    close: bool = False,
 ) -> Prompt:
     """Fill the slots, apply the chat template, tokenise once.
 
@@ -27,27 +35,36 @@ def render(
         system: system message of the persona; empty leaves the model's own default.
         thinking: whether the model is to think before it answers, for chat templates with the switch
             `enable_thinking`; None leaves the template's own default alone.
+        reply: words put into the assistant's mouth after the template's `answer_prefix`, trimmed; they become the span
+            "reply", so that `last:reply` and `mean:reply` can be read.
+        close: whether the assistant's turn is ended after `reply`, by the token that the chat template ends it with;
+            that token is then the last of the prompt (`answer`) and the span "reply_end".
 
     Returns:
-        Prompt whose spans are the slots that have text, plus "eot" when a special token ends the user turn.
+        Prompt whose spans are the slots that have text, plus "eot" when a special token ends the user turn, and
+        "reply" and "reply_end" where asked for.
 
     Raises:
         TemplateError: no chat template or one that fails, a slot without text or an unknown slot, a chat template
             that alters the user turn, a special token in the text of a slot or of the persona, a tokenizer without
             offsets, two beginning-of-sequence tokens, `thinking` asked of a chat template without the switch or with
-            one that does not do what was asked, or thinking asked together with a prefilled answer.
+            one that does not do what was asked, thinking asked together with a prefilled answer, or `close` without
+            a reply or for a chat template that ends assistant turns with no special token.
         SpanError: a slot's text is not found in the tokens.
     """
     user, places = _fill(template, slots)
-    if thinking and template.answer_prefix:
+    reply = reply.strip()
+    if thinking and (template.answer_prefix or reply):
         raise TemplateError(
-            f"Template {template.name!r} prefills the answer with {template.answer_prefix!r}, which leaves no room to "
-            "think.",
+            f"Template {template.name!r} prefills the answer with {template.answer_prefix + reply!r}, which leaves no "
+            "room to think.",
             "Thoughts come before the answer.",
             "Use template.without_prefix() and read the sampled text, or thinking=False.",
         )
     chat, start = _chat(tokenizer, user, system, thinking)
-    text = chat + template.answer_prefix
+    reply_start = len(chat) + len(template.answer_prefix)
+    closing = _closing(tokenizer, reply) if close else ""
+    text = chat + template.answer_prefix + reply + closing
     if start < 0 or not text.startswith(user, start):
         raise TemplateError(
             f"The chat template changes the user turn of template {template.name!r}, so its spans cannot be found.",
@@ -61,12 +78,18 @@ def render(
     if system:
         _refuse_special(tokenizer, "The system message", system, *_tokenise(tokenizer, system))
     spans = {name: _tokens_of(offsets, start + a, start + b) for name, (a, b) in places.items()}
+    if reply:
+        spans["reply"] = first, stop = _tokens_of(offsets, reply_start, reply_start + len(reply))
+        within = [(a - reply_start, b - reply_start) for a, b in offsets[first:stop]]
+        _refuse_special(tokenizer, f"The reply to template {template.name!r}", reply, ids[first:stop], within)
     for name, (first, stop) in spans.items():
         if first >= stop:
             tail = [tokenizer.decode([token]) for token in ids[-20:]]
             raise SpanError(
                 f"Slot {name!r} of template {template.name!r} has no tokens.", f"The prompt ends with {tail}.", ""
             )
+    if close:
+        spans["reply_end"] = (len(ids) - 1, len(ids))
     ending = _end_of_turn(tokenizer, ids, offsets, start + len(user))
     if ending is not None:
         spans["eot"] = (ending, ending + 1)
@@ -130,6 +153,27 @@ def _chat(tokenizer: Any, user: str, system: str, thinking: bool | None) -> tupl
     if thinking is not None and start >= 0:
         _require_switched(tokenizer, thinking, text, other, start + len(user))
     return text, start
+
+
+def _closing(tokenizer: Any, reply: str) -> str:
+    """What the chat template writes at the end of an assistant's turn, through its end-of-turn token."""
+    turns = [{"role": "user", "content": _STAND_IN}, {"role": "assistant", "content": _REPLY_STAND_IN}]
+    try:
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=False))
+    except jinja2.TemplateError:
+        text = ""
+    closing = text.rpartition(_REPLY_STAND_IN)[2] if _REPLY_STAND_IN in text else ""
+    ids, offsets = _tokenise(tokenizer, closing)
+    end = _end_of_turn(tokenizer, ids, offsets, 0)
+    if end is None or not reply:
+        raise TemplateError(
+            "There is no assistant's turn to close." if not reply else "The end of the assistant's turn is not known.",
+            "`close` ends the turn that `reply` fills."
+            if not reply
+            else f"After an assistant's words the chat template writes {closing!r}, which has no special token.",
+            "Pass the words of the reply, or leave the turn open (close=False).",
+        )
+    return closing[: offsets[end][1]]
 
 
 def _require_switched(tokenizer: Any, thinking: bool, text: str, other: str, after: int) -> None:

@@ -204,3 +204,49 @@ CHOICE = Template(
 )
 
 TASK_ALONE = Template(name="task-alone", user="{item}")
+
+COMPLETION_CHOICE = Template(
+    name="completion-choice",
+    user=(
+        "Two tasks are offered to you. Decide which one you would rather do, and then do that one, and only that one. "
+        'Begin your answer with its label, "Task A:" or "Task B:", and carry the task out right after it.'
+        "\n\nTask A: {task_a}\n\nTask B: {task_b}"
+    ),
+)
+"""A choice that is shown by starting the task; nothing is prefilled, so refusing stays possible."""
+
+LIKING = (
+    "not at all",
+    "very little",
+    "a little",
+    "somewhat",
+    "quite a lot",
+    "very much",
+    "more than almost anything",
+)
+"""Anchors of a stated rating, from least to most."""
+
+
+def stated_rating_template(
+    order: str, anchors: Sequence[str] = LIKING, *, labels: str = "digits", tokenizer: Any | None = None
+) -> Template:
+    """How much one would like to do a task, on K labels; the counterpart in words of what choices show.
+
+    Args:
+        order: one of `ORDERS`.
+        anchors: 2 to 11, from least to most.
+        labels: "digits" or "letters".
+        tokenizer: as for `likert_template`.
+
+    Raises:
+        TemplateError: an unknown order, or anchors that cannot be told apart.
+        LabelError: as for `likert_template`.
+    """
+    shown, texts, prefix = _scale(order, anchors, labels, "plain", tokenizer)
+    return Template(
+        name=_name("stated-rating", order, anchors, labels, "plain"),
+        user=f"How much would you like to do the task below? You will not do it now.\n\nScale:\n{shown}\n\n"
+        f"Reply with one {_unit(labels)}.\n\nTask: {{item}}",
+        answer_prefix=prefix,
+        labels=texts,
+    )
