@@ -6,18 +6,32 @@ import time
 from dataclasses import dataclass
 
 from personascope.activations.plan import Plan
-from personascope.experiments.asking import Material, choice_prompt, demo_plans, load_material
+from personascope.experiments.asking import Material, demo_plans, load_material
 from personascope.experiments.demo import load_recipe_model
+from personascope.experiments.elicitation import ChoiceMaterial, choice_prompt, load_choice_material
 from personascope.experiments.hexaco import study_plans
+from personascope.experiments.induced_shifts import load_moved
 from personascope.experiments.plans import load_model_part
+from personascope.experiments.preference_study import preference_plans
+from personascope.experiments.probe_study import load_asked, load_probed_model
 from personascope.experiments.questionnaires import (
     item_prompt,
     load_study_questionnaire,
     rating_template,
 )
-from personascope.experiments.recipe import HexacoRecipe, Recipe
-from personascope.experiments.recipe_parts import WrittenPart
+from personascope.experiments.recipe import (
+    ChoiceStudy,
+    HexacoRecipe,
+    LayerSweepRecipe,
+    PreferencesRecipe,
+    Recipe,
+    ShiftsRecipe,
+    TransferRecipe,
+)
+from personascope.experiments.recipe_parts import ElicitationPart, WrittenChoicesPart, WrittenPart
 from personascope.experiments.written_answers import written_parts, written_rows
+from personascope.experiments.written_choices import choice_rows
+from personascope.instruments.personas import pick_personas
 from personascope.models.engine import HookEngine
 from personascope.models.generation import generate
 from personascope.prompts.positions import resolve
@@ -54,7 +68,9 @@ def estimate_hexaco(recipe: HexacoRecipe) -> list[PlanLine]:
     return lines
 
 
-def _written_line(name: str, engine: HookEngine, prompts: list[Prompt], part: WrittenPart) -> PlanLine:
+def _written_line(
+    name: str, engine: HookEngine, prompts: list[Prompt], part: WrittenPart | WrittenChoicesPart
+) -> PlanLine:
     """Every answer is taken to be as long as it may be; bytes are those of the texts, at 4 for a token."""
     timed, length = prompts[:TIMED_PROMPTS], min(TIMED_NEW_TOKENS, part.max_new_tokens)
     started = time.monotonic()
@@ -73,6 +89,57 @@ def estimate_demo(recipe: Recipe) -> list[PlanLine]:
     plans = demo_plans(engine, material, recipe.activations)
     rate = _tokens_per_second(engine, plans[0])
     return [*[_line(plan, engine, rate) for plan in plans], _steering_line(engine, material, recipe, rate)]
+
+
+def estimate_preferences(recipe: PreferencesRecipe) -> list[PlanLine]:
+    """Lines of a study of preferences; chosen pairs are counted up to their limit, statistics are not counted."""
+    material = load_choice_material(recipe)
+    engine = load_model_part(recipe.model)
+    plans = preference_plans(engine, material, recipe)
+    rate = _tokens_per_second(engine, plans[0])
+    lines = [_line(plan, engine, rate) for plan in plans] + _further_pairs(plans[0], material, recipe, rate=rate)
+    part = recipe.written
+    if part is not None:
+        names = list(part.personas or material.personas)
+        personas = pick_personas({persona.name: persona for persona in material.choosers}, names)
+        rows = choice_rows(engine, personas, material.pool.tasks, material.pairs[: part.pairs])
+        lines.append(_written_line("written choices", engine, [row.prompt for row in rows], part))
+    return lines
+
+
+def estimate_probes(recipe: LayerSweepRecipe | TransferRecipe) -> list[PlanLine]:
+    """Lines of a layer sweep or a transfer study; probes and statistics are not counted."""
+    asked = load_asked(recipe, recipe.hexaco)
+    engine = load_probed_model(recipe.model, recipe)
+    plans = asked.plans(engine, recipe)
+    rate = _tokens_per_second(engine, plans[0])
+    lines = [_line(plan, engine, rate) for plan in plans]
+    return lines + _further_pairs(plans[0], asked.material, recipe, rate=rate)
+
+
+def estimate_shifts(recipe: ShiftsRecipe) -> list[PlanLine]:
+    """Lines of a study of induced shifts; probes and statistics are not counted."""
+    moved = load_moved(recipe)
+    engine = load_probed_model(recipe.model, recipe)
+    plans = [*moved.asked.plans(engine, recipe), *moved.plans(engine, recipe).values()]
+    rate = _tokens_per_second(engine, plans[0])
+    return [_line(plan, engine, rate) for plan in plans]
+
+
+def _further_pairs(plan: Plan, material: ChoiceMaterial, recipe: ChoiceStudy, rate: float) -> list[PlanLine]:
+    """Pairs that are chosen by the answers, up to the limit, and those that are never fitted, as long as the first."""
+    part = recipe.preferences
+    if not isinstance(part, ElicitationPart):
+        return []
+    chosen = 0 if part.active is None else part.active.max_pairs - len(material.pairs)
+    per_row = sum(len(row.prompt) for row in plan.rows) / len(plan.rows)
+    lines = []
+    for name, pairs in (("chosen pairs, at most", chosen), ("evaluation pairs", part.evaluation_pairs)):
+        rows = 2 * pairs * len(material.choosers)
+        if rows:
+            tokens = round(rows * per_row)
+            lines.append(PlanLine(name, rows, tokens, tokens, 0, tokens / rate / 60))
+    return lines
 
 
 def _line(plan: Plan, engine: HookEngine, tokens_per_second: float) -> PlanLine:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import polars as pl
 
-from personascope.activations.collect import collect
 from personascope.activations.plan import Plan
 from personascope.activations.store import ActivationStore
+from personascope.experiments.collecting import Progress, collect_plan, store_facts
+from personascope.experiments.pages import write_page
 from personascope.experiments.plans import answers_only, load_model_part
 from personascope.experiments.questionnaires import (
     Questionnaire,
@@ -32,10 +33,6 @@ from personascope.experiments.runs import RunFolder
 from personascope.experiments.study_tables import study_tables
 from personascope.experiments.written_answers import write_answers, written_parts
 from personascope.models.engine import HookEngine
-from personascope.report.methods import methods_text
-from personascope.report.page import build_page
-
-Progress = Callable[[str, int, int], None]
 
 
 def run_hexaco(recipe: HexacoRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
@@ -55,10 +52,8 @@ def run_hexaco(recipe: HexacoRecipe, folder: Path, progress: Progress, *, fork: 
     for label, own in plans.items():
         engine = engines.load(label)
         backends[label] = engine.fingerprint()
-        started = time.monotonic()
         for variant, plan in own.items():
-            answered[label].stores[variant] = _collect(plan, engine, run, progress)
-        run.seconds[f"collect {label}"] = time.monotonic() - started
+            answered[label].stores[variant] = collect_plan(plan, engine, run, progress)
         started = time.monotonic()
         for read_out, written in written_parts(recipe).items():
             answered[label].written[read_out] = write_answers(
@@ -75,16 +70,8 @@ def run_hexaco(recipe: HexacoRecipe, folder: Path, progress: Progress, *, fork: 
     tables = run.stage("answers", lambda: _answers(answered, asked))
     tables |= run.stage("scores", lambda: study_tables(tables, asked.bank, recipe, progress))
     run.write_results(questionnaire_results(tables))
-    run.write_provenance(
-        backends,
-        {
-            "stores": {
-                plans[label][variant].name: {"rows": store.n_rows, "plan_key": store.key}
-                for label, own in answered.items()
-                for variant, store in own.stores.items()
-            }
-        },
-    )
+    stores = {plans[label][key].name: store for label, own in answered.items() for key, store in own.stores.items()}
+    run.write_provenance(backends, store_facts(stores))
     write_page(run, recipe, tables)
     return run.report
 
@@ -133,12 +120,6 @@ def _named(progress: Progress, name: str) -> Callable[[int, int], None]:
     return lambda done, total: progress(name, done, total)
 
 
-def _collect(plan: Plan, engine: HookEngine, run: RunFolder, progress: Progress) -> ActivationStore:
-    total = len(plan.rows)
-    progress(plan.name, 0, total)
-    return collect(plan, engine, run.store(plan.name), progress=lambda rows, _tokens: progress(plan.name, rows, total))
-
-
 def _answers(answered: Mapping[str, _Answered], asked: Questionnaire) -> dict[str, pl.DataFrame]:
     """Answers of all models: to the items, to the item that says nothing, on other scales, and written out."""
     found: dict[str, list[pl.DataFrame]] = {}
@@ -158,21 +139,3 @@ def _answers(answered: Mapping[str, _Answered], asked: Questionnaire) -> dict[st
         for read_out, written in own.written.items():
             add(read_out, label, written)
     return {table: pl.concat(frames) for table, frames in found.items()}
-
-
-def write_page(run: RunFolder, recipe: HexacoRecipe, tables: Mapping[str, pl.DataFrame]) -> None:
-    """The page of a run from its tables."""
-    provenance = run.provenance()
-    facts = {
-        "models": ", ".join(
-            f"{label} ({facts['dtype']}, weights {facts['weights'][:12]})"
-            for label, facts in provenance["backends"].items()
-        ),
-        "recipe": f"{recipe.name} ({provenance['recipe_sha256'][:12]}), seed {recipe.seed}",
-        "rows": ", ".join(f"{name} {facts['rows']:,}" for name, facts in provenance["stores"].items()),
-        "intervals": f"95 %, {recipe.resamples:,} bootstrap resamples",
-        "versions": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
-        "seconds": ", ".join(f"{name} {value:.0f}" for name, value in provenance["seconds"].items()),
-    }
-    words = methods_text(tables, seed=recipe.seed, resamples=recipe.resamples)
-    run.write_report(build_page(dict(tables), title=f"personascope: {recipe.name}", facts=facts, methods=words))

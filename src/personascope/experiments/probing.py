@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,47 +11,52 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from personascope.activations.store import ActivationStore
-from personascope.experiments.asking import Material
+from personascope.experiments.collecting import Progress
+from personascope.experiments.elicitation import TASKS, ChoiceMaterial
+from personascope.experiments.encoding import encoded
 from personascope.experiments.layers import over_layers
-from personascope.experiments.recipe import Recipe
+from personascope.experiments.recipe import ProbeStudy
 from personascope.experiments.rows import Rows, codes, facet_mean_rows, item_rows, task_rows, utility_vector
-from personascope.probes.evaluate import evaluate_ridge, fit_direction_weights
+from personascope.probes.evaluate import evaluate_ridge
 from personascope.probes.evaluate_choices import evaluate_choices
 from personascope.probes.evaluate_classes import evaluate_logistic
-from personascope.probes.folds import grouped_folds
-from personascope.probes.geometry import cosine_with_null, persona_identity_directions
+from personascope.probes.folds import Folds, grouped_folds
 from personascope.probes.results import ProbeResult, results_frame
-from personascope.probes.text_baseline import text_baseline_choices, text_baseline_scores
-from personascope.probes.transfer import transfer_matrix
+from personascope.probes.text_baseline import (
+    feature_baseline_choices,
+    feature_baseline_scores,
+    text_baseline_choices,
+    text_baseline_scores,
+)
 
-Progress = Callable[[str, int, int], None]
 Stores = Mapping[str, ActivationStore]
 Tables = Mapping[str, pl.DataFrame]
+HEXACO = "hexaco"
 SCORES: dict[str, Callable[..., Rows]] = {"item score": item_rows, "facet score": facet_mean_rows}
 
 
 def probe_tables(
-    stores: Stores, tables: Tables, material: Material, recipe: Recipe, progress: Progress
+    stores: Stores, tables: Tables, material: ChoiceMaterial, recipe: ProbeStudy, progress: Progress
 ) -> dict[str, pl.DataFrame]:
     """Every probe of the study with its controls, as one table.
 
     Targets: "utility" (ridge, per persona, folds by topic), "choice" (logistic on differences of the two tasks' rows,
-    per persona, both tasks held out), "persona identity" (logistic, folds by topic), "item score" (ridge on each item
-    under each persona) and "facet score" (ridge on the mean over a facet's items), both with folds by facet. Ridge
-    runs at every position, logistic at `probes.position`.
+    per persona, both tasks held out), "persona identity" (logistic, folds by topic; of two personas or more), and where
+    there is a store "hexaco", "item score" (ridge on each item under each persona) and "facet score" (ridge on the mean
+    over a facet's items), both with folds by facet. Ridge runs at every position, logistic at `probes.position`.
     """
     with threadpool_limits(limits=1):
         prober = _Prober(stores, tables, material, recipe)
-    by_layer = over_layers(prober.layer, stores["tasks"].layers, progress, "probes")
+    by_layer = over_layers(prober.layer, stores[TASKS].layers, progress, "probes")
     return {"probes": results_frame([result for results in by_layer for result in results])}
 
 
 class _Prober:
     """What all layers share: targets, groups and text baselines, computed once."""
 
-    def __init__(self, stores: Stores, tables: Tables, material: Material, recipe: Recipe) -> None:
+    def __init__(self, stores: Stores, tables: Tables, material: ChoiceMaterial, recipe: ProbeStudy) -> None:
         self.stores, self.tables, self.recipe = stores, tables, recipe
-        self.personas = [persona.name for persona in material.choosers]
+        self.personas = material.personas
         self.topics = codes(material.pool.frame()["topic"])
         self.texts = material.pool.frame()["text"].to_list()
         self.how: dict[str, Any] = {
@@ -60,59 +66,63 @@ class _Prober:
             "seed": recipe.seed,
         }
         self.task_folds = grouped_folds(self.topics, recipe.probes.folds, recipe.seed)
+        self.vectors = encoded(self.texts)
         utilities = [utility_vector(tables["utilities"], persona) for persona in self.personas]
-        self.utility_text = text_baseline_scores(self.texts, np.stack(utilities, axis=1), self.task_folds)
+        self.utility_text = _Texts.of_scores(self.texts, self.vectors, np.stack(utilities, axis=1), self.task_folds)
         self.pairs = {persona: self._margins(persona, material) for persona in self.personas}
         self.choice_text = {
-            persona: text_baseline_choices(self.texts, *pairs, self.task_folds) for persona, pairs in self.pairs.items()
+            persona: _Texts.of_choices(self.texts, self.vectors, pairs, self.task_folds)
+            for persona, pairs in self.pairs.items()
         }
-        self.identity_text = text_baseline_scores(
-            self.texts * len(self.personas), *self._identity(), kind="classification"
-        )
-        self.score_text = {name: self._score_text(make) for name, make in SCORES.items()}
+        self.has_items = HEXACO in stores
+        self.score_text = {name: self._score_text(make) for name, make in SCORES.items() if self.has_items}
 
     def layer(self, layer: int) -> list[ProbeResult]:
         """All probes of one layer."""
         results: list[ProbeResult] = []
-        for position in self.stores["tasks"].positions:
+        for position in self.stores[TASKS].positions:
             results += self.utilities(layer, position)
-            results += self.scores(layer, position)
+            results += self.scores(layer, position) if self.has_items else []
         results += self.choices(layer, self.recipe.probes.position)
-        results.append(self.persona_identity(layer, self.recipe.probes.position))
+        if len(self.personas) > 1:
+            results.append(self.persona_identity(layer, self.recipe.probes.position))
         return results
 
     def utilities(self, layer: int, position: str) -> list[ProbeResult]:
         """Ridge to each persona's utilities, on its own activations."""
         results: list[ProbeResult] = []
         for number, persona in enumerate(self.personas):
-            rows = task_rows(self.stores["tasks"], self.tables["utilities"], persona, layer, position)
-            results += self._ridge("utility", rows, self.topics, self.utility_text[:, number], persona, layer, position)
+            rows = task_rows(self.stores[TASKS], self.tables["utilities"], persona, layer, position)
+            results += self._ridge(
+                "utility", rows, self.topics, self.utility_text.column(number), persona, layer, position
+            )
         return results
 
     def scores(self, layer: int, position: str) -> list[ProbeResult]:
         """Ridge to keyed answers of items, and to facet scores, over all personas together."""
         results: list[ProbeResult] = []
         for name, make in SCORES.items():
-            rows = make(self.stores["hexaco"], self.tables, layer, position)
+            rows = make(self.stores[HEXACO], self.tables, layer, position)
             results += self._ridge(name, rows, rows.groups, self.score_text[name], "all", layer, position)
         return results
 
-    def _score_text(self, make: Callable[..., Rows]) -> np.ndarray:
+    def _score_text(self, make: Callable[..., Rows]) -> _Texts:
         """The text baseline of a score; its rows are the same at every layer and position."""
-        store = self.stores["hexaco"]
+        store = self.stores[HEXACO]
         rows = make(store, self.tables, store.layers[0], store.positions[0])
         folds = grouped_folds(rows.groups, self.recipe.probes.folds, self.recipe.seed)
-        return np.asarray(text_baseline_scores(rows.texts, rows.target, folds))
+        return _Texts.of_scores(rows.texts, encoded(rows.texts), rows.target[:, None], folds)
 
     def _ridge(
-        self, name: str, rows: Rows, groups: np.ndarray, text: np.ndarray, persona: str, layer: int, position: str
+        self, name: str, rows: Rows, groups: np.ndarray, texts: _Texts, persona: str, layer: int, position: str
     ) -> list[ProbeResult]:
         return evaluate_ridge(
             rows.features,
             rows.target[:, None],
             names=[name],
             groups=groups,
-            texts_predictions=text[:, None],
+            texts_predictions=texts.words,
+            encoder_predictions=texts.encoder,
             persona=persona,
             position=position,
             layer=layer,
@@ -123,10 +133,11 @@ class _Prober:
         """Logistic to which of two tasks is chosen, per persona."""
         return [
             evaluate_choices(
-                task_rows(self.stores["tasks"], self.tables["utilities"], persona, layer, position).features,
+                task_rows(self.stores[TASKS], self.tables["utilities"], persona, layer, position).features,
                 *self.pairs[persona],
                 task_groups=self.topics,
-                texts_predictions=self.choice_text[persona],
+                texts_predictions=self.choice_text[persona].words,
+                encoder_predictions=self.choice_text[persona].encoder,
                 persona=persona,
                 position=position,
                 layer=layer,
@@ -138,16 +149,17 @@ class _Prober:
     def persona_identity(self, layer: int, position: str) -> ProbeResult:
         """Logistic to which persona reads a task, on tasks of topics not trained on."""
         rows = [
-            task_rows(self.stores["tasks"], self.tables["utilities"], persona, layer, position).features
+            task_rows(self.stores[TASKS], self.tables["utilities"], persona, layer, position).features
             for persona in self.personas
         ]
-        names, _ = self._identity()
+        names, folds = self._identity()
+        words = text_baseline_scores(self.texts * len(self.personas), names, folds, kind="classification")
         return evaluate_logistic(
             np.concatenate(rows),
             names,
             name="persona identity",
             groups=np.tile(self.topics, len(self.personas)),
-            texts_predictions=self.identity_text,
+            texts_predictions=words,
             persona="all",
             position=position,
             layer=layer,
@@ -159,51 +171,41 @@ class _Prober:
         names = np.repeat(self.personas, len(self.topics))
         return names, grouped_folds(groups, self.recipe.probes.folds, self.recipe.seed)
 
-    def _margins(self, persona: str, material: Material) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _margins(self, persona: str, material: ChoiceMaterial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Task numbers of each pair and the order-corrected log-odds of the first."""
-        number = {task.id: index for index, task in enumerate(material.pool.tasks)}
+        number = material.number()
         own = self.tables["choices"].filter(pl.col("persona") == persona)
         first, second = (np.array([number[task] for task in own[column]]) for column in ("task_a", "task_b"))
         return first, second, own["log_odds_a"].to_numpy()
 
 
-def transfer_tables(
-    store: ActivationStore, tables: Tables, material: Material, recipe: Recipe, progress: Progress
-) -> dict[str, pl.DataFrame]:
-    """Transfer of utility probes between all personas, and their cosines with persona identity, at every layer."""
-    personas = [persona.name for persona in material.choosers]
-    topics, position = codes(material.pool.frame()["topic"]), recipe.probes.position
+@dataclass(frozen=True, eq=False)
+class _Texts:
+    """Out-of-fold predictions from words and, where an encoder is installed, from sentence embeddings."""
 
-    def at_layer(layer: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-        rows = {name: task_rows(store, tables["utilities"], name, layer, position) for name in personas}
-        matrix = transfer_matrix(
-            {name: own.features for name, own in rows.items()},
-            {name: own.target for name, own in rows.items()},
-            topics,
-            layer=layer,
-            position=position,
-            n_folds=recipe.probes.folds,
-            n_resamples=recipe.resamples,
-            seed=recipe.seed,
+    words: np.ndarray
+    encoder: np.ndarray | None
+
+    @classmethod
+    def of_scores(cls, texts: Sequence[str], vectors: np.ndarray | None, Y: np.ndarray, folds: Folds) -> _Texts:
+        """For ridge; `Y` and the predictions have shape (row, target)."""
+        return cls(
+            np.asarray(text_baseline_scores(texts, Y, folds)),
+            None if vectors is None else np.asarray(feature_baseline_scores(vectors, Y, folds)),
         )
-        return matrix.frame(), identity_cosines(rows, layer, recipe.seed)
 
-    by_layer = over_layers(at_layer, store.layers, progress, "transfer")
-    return {
-        "transfer": pl.concat([matrix for matrix, _ in by_layer]),
-        "direction_cosines": pl.concat([cosines for _, cosines in by_layer]),
-    }
+    @classmethod
+    def of_choices(
+        cls, texts: Sequence[str], vectors: np.ndarray | None, pairs: tuple[np.ndarray, ...], folds: Folds
+    ) -> _Texts:
+        """For pairs: first, second and margin."""
+        first, second, margin = pairs
+        return cls(
+            text_baseline_choices(texts, first, second, margin, folds),
+            None if vectors is None else feature_baseline_choices(vectors, first, second, margin, folds),
+        )
 
-
-def identity_cosines(rows: Mapping[str, Rows], layer: int, seed: int) -> pl.DataFrame:
-    """Cosine of each persona's preference direction with every persona's identity direction, at one layer."""
-    identity = persona_identity_directions({name: own.features for name, own in rows.items()})
-    everyone = np.concatenate([own.features for own in rows.values()])
-    found = []
-    for name, own in rows.items():
-        weights = fit_direction_weights(own.features, own.target, own.groups, seed=seed)
-        for other, direction in identity.items():
-            cosine = cosine_with_null(weights, direction, everyone, seed=seed)
-            row = {"direction": name, "other": other, "layer": layer, "n": len(everyone)}
-            found.append(row | {"cosine": cosine.cosine, "null_high": cosine.null_high})
-    return pl.DataFrame(found)
+    def column(self, number: int) -> _Texts:
+        """Those of one target."""
+        one = slice(number, number + 1)
+        return _Texts(self.words[:, one], None if self.encoder is None else self.encoder[:, one])

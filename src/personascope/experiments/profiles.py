@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
 
 from personascope.activations.store import ActivationStore
 from personascope.experiments.questionnaires import answer_table, item_table
-from personascope.experiments.recipe import Recipe, Study
+from personascope.experiments.recipe import Study
 from personascope.instruments.items import ItemBank
 from personascope.measures.contrasts import paired_contrasts
 from personascope.measures.scales import domain_scores, facet_scores, key_consistency
@@ -16,17 +17,21 @@ from personascope.measures.scales import domain_scores, facet_scores, key_consis
 MIN_FACETS_TO_CORRELATE = 3
 
 
-def profile_tables(store: ActivationStore, bank: ItemBank, recipe: Recipe) -> dict[str, pl.DataFrame]:
-    """All HEXACO tables of a study, by name."""
+def profile_tables(
+    store: ActivationStore, bank: ItemBank, recipe: Study, contrasts: Sequence[tuple[str, str]]
+) -> dict[str, pl.DataFrame]:
+    """All HEXACO tables of a study, by name; without contrasts that table is left out."""
     items = item_table(answer_table(store, bank), bank)
     how: dict[str, Any] = {"n_resamples": recipe.resamples, "seed": recipe.seed}
-    return {
+    found = {
         "hexaco_items": items,
         "hexaco_facets": facet_scores(items, **how),
         "hexaco_domains": domain_scores(items, **how).drop("facets", "left_out"),
-        "hexaco_contrasts": paired_contrasts(items, recipe.hexaco.contrasts, **how),
         "hexaco_quality": answer_quality(items, recipe),
     }
+    if contrasts:
+        found["hexaco_contrasts"] = paired_contrasts(items, contrasts, **how)
+    return found
 
 
 def answer_quality(items: pl.DataFrame, recipe: Study) -> pl.DataFrame:

@@ -10,7 +10,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from personascope.errors import RecipeError, nearest
 from personascope.experiments.recipe_parts import (
+    SPAN,
     ActivationsPart,
+    ElicitationPart,
     HexacoPart,
     ModelPart,
     Part,
@@ -19,9 +21,12 @@ from personascope.experiments.recipe_parts import (
     ProbesPart,
     QuestionnairePart,
     SteeringPart,
+    WrittenChoicesPart,
 )
 from personascope.files import read_yaml, sha256_json
 
+Design = Literal["targeted", "conflict", "opposing", "biography"]
+Turn = Literal["bare", "say", "reply", "reply-open"]
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -43,25 +48,89 @@ class Study(Part):
         return sha256_json(self.resolved())
 
 
-class Recipe(Study):
-    """The whole chain on one model: profile, preferences, probes, transfer, steering."""
+class ChoiceStudy(Study):
+    """What studies of one model's choices between tasks have."""
 
-    study: Literal["demo"] = "demo"
     model: ModelPart = ModelPart()
-    hexaco: HexacoPart = HexacoPart()
     preferences: PreferencesPart = PreferencesPart()
+
+
+class ProbeStudy(ChoiceStudy):
+    """What studies have that look for these preferences in the residual stream."""
+
     activations: ActivationsPart = ActivationsPart()
     probes: ProbesPart = ProbesPart()
-    steering: SteeringPart = SteeringPart()
 
     @model_validator(mode="after")
-    def _probe_position_is_kept(self) -> Recipe:
+    def _probe_position_is_kept(self) -> ProbeStudy:
         if self.probes.position not in self.activations.positions:
             raise ValueError(
                 f"probes.position {self.probes.position!r} is not among activations.positions "
                 f"{self.activations.positions}"
             )
         return self
+
+
+class Recipe(ProbeStudy):
+    """The whole chain on one model: profile, preferences, probes, transfer, steering."""
+
+    study: Literal["demo"] = "demo"
+    hexaco: HexacoPart = HexacoPart()
+    steering: SteeringPart = SteeringPart()
+
+
+class PreferencesRecipe(ChoiceStudy):
+    """What a model prefers under many personas, how far that can be trusted, and how the personas lie to each other."""
+
+    study: Literal["preferences"] = "preferences"
+    preferences: ElicitationPart = ElicitationPart()
+    ratings: bool = True
+    written: WrittenChoicesPart | None = None
+    rows_per_shard: Annotated[int, Field(ge=1)] = 1024
+
+
+class LayerSweepRecipe(ProbeStudy):
+    """Where one persona's preferences are written: every layer and position, with every control.
+
+    `hexaco`: the same for facets, and the angles between both; null leaves them out. `other_model`: whose utilities
+    this model's activations are asked to predict too, and the other way round.
+    """
+
+    study: Literal["layer-sweep"] = "layer-sweep"
+    preferences: ElicitationPart = ElicitationPart(personas=("assistant",))
+    hexaco: HexacoPart | None = HexacoPart(form="200", contrasts=(), personas=("self", "evil"))
+    other_model: ModelPart | None = None
+    removals: Annotated[int, Field(ge=0)] = 3
+
+
+class TransferRecipe(ProbeStudy):
+    """Whether personas share it: probes of each persona on every other, with what sharing must be told from."""
+
+    study: Literal["persona-transfer"] = "persona-transfer"
+    preferences: ElicitationPart = ElicitationPart(personas=SPAN)
+    hexaco: HexacoPart | None = HexacoPart(form="200", contrasts=(), personas=("self", "meta", "helpful", "evil"))
+
+
+class ShiftsRecipe(ProbeStudy):
+    """Whether a probe follows preferences when a prompt moves them, and what it makes of true, harmful, left and right.
+
+    `matched`: at most so many groups of conditions that differ in their polarity only, of each design; null takes all.
+    `shift_degree`: how many others each task of a design is compared with. `subjects`, `shift_tasks`, `biographies`:
+    files in place of the built-in pieces, the last about tasks of `preferences.tasks`. `stimuli`: names of built-in
+    sets, or files.
+    """
+
+    study: Literal["induced-shifts"] = "induced-shifts"
+    preferences: ElicitationPart = ElicitationPart(personas=("assistant",))
+    designs: Annotated[tuple[Design, ...], Field(min_length=1)] = get_args(Design)
+    matched: Annotated[int, Field(ge=2)] | None = None
+    shift_degree: Annotated[int, Field(ge=2)] = 4
+    subjects: Path | None = None
+    shift_tasks: Path | None = None
+    biographies: Path | None = None
+    stimuli: tuple[str, ...] = ("truth", "harm", "politics")
+    stimulus_personas: Annotated[tuple[str, ...], Field(min_length=1)] = ("assistant", "evil", "sentient_ai")
+    turns: Annotated[tuple[Turn, ...], Field(min_length=1)] = ("bare", "reply")
 
 
 class HexacoRecipe(Study):
@@ -81,7 +150,14 @@ class HexacoRecipe(Study):
         return self
 
 
-STUDIES: dict[str, type[Study]] = {"demo": Recipe, "hexaco": HexacoRecipe}
+STUDIES: dict[str, type[Study]] = {
+    "demo": Recipe,
+    "hexaco": HexacoRecipe,
+    "preferences": PreferencesRecipe,
+    "layer-sweep": LayerSweepRecipe,
+    "persona-transfer": TransferRecipe,
+    "induced-shifts": ShiftsRecipe,
+}
 
 
 def recipe_names() -> list[str]:

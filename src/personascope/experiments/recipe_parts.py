@@ -77,6 +77,33 @@ class PreferencesPart(Part):
     prior_sd: Annotated[float, Field(gt=0)] = 3.0
 
 
+SPAN = ("assistant", "evil", "mathematician", "slacker", "contrarian", "sentient_ai")
+"""Personas as far apart as the built-in ones go; the first is the baseline."""
+
+
+class ActivePart(Part):
+    """Pairs are chosen where the utilities so far leave the answer open: see `instruments.pair_design`."""
+
+    batch: Annotated[int, Field(ge=1)] = 100
+    max_pairs: Annotated[int, Field(ge=1)] = 1000
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.99
+    closest: Annotated[float, Field(gt=0, le=1)] = 0.3
+
+
+class ElicitationPart(PreferencesPart):
+    """As `PreferencesPart`, with what tells how far the utilities can be trusted.
+
+    `active`: go on after the d-regular start, for each persona by its own utilities; null does not. `wordings`:
+    wordings of each persona that are asked the d-regular pairs; utilities are of the first. `evaluation_pairs`: drawn
+    uniformly, for each persona, and never fitted.
+    """
+
+    personas: Annotated[tuple[str, ...], Field(min_length=1)] = SPAN
+    active: ActivePart | None = None
+    wordings: Annotated[int, Field(ge=1)] = 1
+    evaluation_pairs: Annotated[int, Field(ge=0)] = 0
+
+
 class ActivationsPart(Part):
     """Which layers ("all" or a list) are kept at which positions."""
 
@@ -191,4 +218,29 @@ class QuestionnairePart(HexacoPart):
             for name in (part.personas or ()) if part is not None else ():
                 if name not in self.personas:
                     raise ValueError(f"{what}.personas names {name!r}, which is not among `personas` {self.personas}")
+        return self
+
+
+class WrittenChoicesPart(Part):
+    """Choices that are made by beginning the task, in both orders, on the first `pairs` pairs of some personas.
+
+    `judge`: who reads what the parser cannot: nobody, the model itself, or the name of a model behind `endpoint`.
+    """
+
+    personas: tuple[str, ...] | None = None
+    pairs: Annotated[int, Field(ge=1)] = 30
+    samples: Samples = 1
+    temperature: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 1.0
+    max_new_tokens: Annotated[int, Field(ge=1)] = 48
+    thinking: bool | None = None
+    judge: Literal["none", "local", "endpoint"] = "local"
+    endpoint: str | None = None
+    endpoint_model: str | None = None
+
+    @model_validator(mode="after")
+    def _judge_can_be_asked(self) -> WrittenChoicesPart:
+        if self.judge == "endpoint" and (self.endpoint is None or self.endpoint_model is None):
+            raise ValueError("judge: endpoint needs `endpoint` (an address) and `endpoint_model` (a name)")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("several samples at temperature 0 would be the same answer")
         return self

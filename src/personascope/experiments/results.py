@@ -10,6 +10,21 @@ import polars as pl
 from personascope.measures.parsing import KINDS
 
 Record = dict[str, Any]
+CONTROLS = (
+    "shuffled",
+    "shuffled_high",
+    "p_value",
+    "random_direction",
+    "random_direction_high",
+    "matched_direction",
+    "matched_direction_high",
+    "text_baseline",
+    "encoder_baseline",
+    "over_text",
+    "over_text_low",
+    "over_text_high",
+)
+"""What stands beside the value of every probe."""
 
 
 def headline_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
@@ -20,9 +35,9 @@ def headline_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Recor
     """
     return {
         "hexaco": _hexaco(tables),
-        "preferences": _preferences(tables),
-        "probes": _probes(tables["probes"]),
-        "transfer": _transfer(tables["transfer"], tables["direction_cosines"]),
+        "preferences": preference_records(tables),
+        "probes": probe_records(tables["probes"]),
+        "transfer": transfer_records(tables["transfer"], tables["direction_cosines"]),
         "steering": _steering(tables["steering"]),
     }
 
@@ -40,24 +55,24 @@ def questionnaire_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[
     return {
         "hexaco": _hexaco(tables),
         "statistics": [
-            *_records(tables["hexaco_domain_contrasts"], "domain difference", "difference", "n", domain),
-            *_records(
+            *records(tables["hexaco_domain_contrasts"], "domain difference", "difference", "n", domain),
+            *records(
                 just_helpful, "slope of meta - self on helpful - self", "slope", "n_items", ["model", "reducible"]
             ),
-            *_records(tables["hexaco_bias"], "bias index", "value", "n", ["model", "persona", "index", "flag"]),
+            *records(tables["hexaco_bias"], "bias index", "value", "n", ["model", "persona", "index", "flag"]),
         ],
-        "wordings": _records(
+        "wordings": records(
             wordings.with_columns(**ends), "median difference", "median", "n_specifications", [*wording, "range"]
         ),
         "ways of asking": [
-            *_records(
+            *records(
                 scales, "correlation with another scale", "r", "n_facets", ["model", "variant", "kind", "profile"]
             ),
-            *_records(
+            *records(
                 read_outs, "correlation with written answers", "r", "n", ["model", "read_out", "persona", *shares]
             ),
         ],
-        "models": _records(between, "profile correlation", "r", "n", ["profile", "subject", "model_x", "model_y"]),
+        "models": records(between, "profile correlation", "r", "n", ["profile", "subject", "model_x", "model_y"]),
     }
 
 
@@ -66,10 +81,10 @@ def _hexaco(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
     contrasts, quality = tables["hexaco_contrasts"], tables["hexaco_quality"]
     consistency = quality.rename({"key_consistency_low": "low", "key_consistency_high": "high"})
     return [
-        *_records(facets, "facet trait", "trait", "n_items", ["model", "persona", "facet", "acquiescence"]),
-        *_records(domains, "domain trait", "trait", "n_items", ["model", "persona", "domain"]),
-        *_records(contrasts, "difference", "difference", "n", ["model", "contrast", "facet", "p", "q", "p_holm"]),
-        *_records(
+        *records(facets, "facet trait", "trait", "n_items", ["model", "persona", "facet", "acquiescence"]),
+        *records(domains, "domain trait", "trait", "n_items", ["model", "persona", "domain"]),
+        *records(contrasts, "difference", "difference", "n", ["model", "contrast", "facet", "p", "q", "p_holm"]),
+        *records(
             consistency,
             "correlation of + and - items over facets",
             "key_consistency",
@@ -79,18 +94,20 @@ def _hexaco(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
     ]
 
 
-def _preferences(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
+def preference_records(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
+    """Reliability and position bias of each persona, and how their utilities correlate."""
     quality = tables["preference_quality"]
     halves = quality.rename({"split_half_low": "low", "split_half_high": "high"})
     bias = quality.rename({"order_bias_low": "low", "order_bias_high": "high"})
     return [
-        *_records(halves, "split-half reliability", "split_half", "n_pairs", ["persona", "sd_log_odds"]),
-        *_records(bias, "position bias in logits", "order_bias", "n_pairs", ["persona", "label_mass", "flip_share"]),
-        *_records(tables["utility_correlations"], "utility correlation", "r", "n", ["persona_x", "persona_y"]),
+        *records(halves, "split-half reliability", "split_half", "n_pairs", ["persona", "sd_log_odds"]),
+        *records(bias, "position bias in logits", "order_bias", "n_pairs", ["persona", "label_mass", "flip_share"]),
+        *records(tables["utility_correlations"], "utility correlation", "r", "n", ["persona_x", "persona_y"]),
     ]
 
 
-def _probes(probes: pl.DataFrame) -> list[Record]:
+def probe_records(probes: pl.DataFrame) -> list[Record]:
+    """The best layer of each target, persona and position; chosen on the same data, and marked so."""
     best = (
         probes.sort("value", descending=True, maintain_order=True)
         .group_by("target", "persona", "position", maintain_order=True)
@@ -98,12 +115,12 @@ def _probes(probes: pl.DataFrame) -> list[Record]:
         .sort("target", "persona", "position")
         .with_columns(layer_chosen_on=pl.lit("the same data"), layers_compared=pl.lit(probes["layer"].n_unique()))
     )
-    controls = ["shuffled", "shuffled_high", "p_value", "random_direction", "random_direction_high", "text_baseline"]
-    keys = ["target", "persona", "position", "layer", "metric", "within_group", *controls]
-    return _records(best, "probe", "value", "n", [*keys, "layer_chosen_on", "layers_compared"])
+    keys = ["target", "persona", "position", "layer", "metric", "within_group", *CONTROLS]
+    return records(best, "probe", "value", "n", [*keys, "layer_chosen_on", "layers_compared"])
 
 
-def _transfer(transfer: pl.DataFrame, cosines: pl.DataFrame) -> list[Record]:
+def transfer_records(transfer: pl.DataFrame, cosines: pl.DataFrame) -> list[Record]:
+    """Transfer, its difference to the correlation of utilities, and cosines with identity, at the headline layer."""
     layer = headline_layer(transfer)
     own = transfer.filter(pl.col("layer") == layer)
     gains = own.filter(pl.col("train") != pl.col("test")).with_columns(
@@ -114,9 +131,9 @@ def _transfer(transfer: pl.DataFrame, cosines: pl.DataFrame) -> list[Record]:
     )
     where = ["train", "test", "layer", "position"]
     return [
-        *_records(own, "transfer r", "r", "n", where),
-        *_records(gains, "transfer r minus utility correlation", "difference", "n", [*where, "utility_r"]),
-        *_records(at_layer, "cosine with persona identity", "cosine", "n", ["direction", "other", "layer", "interval"]),
+        *records(own, "transfer r", "r", "n", where),
+        *records(gains, "transfer r minus utility correlation", "difference", "n", [*where, "utility_r"]),
+        *records(at_layer, "cosine with persona identity", "cosine", "n", ["direction", "other", "layer", "interval"]),
     ]
 
 
@@ -134,12 +151,13 @@ def _steering(steering: pl.DataFrame) -> list[Record]:
         .agg(random_low=pl.col("value").min(), random_high=pl.col("value").max(), random_directions=pl.len())
     )
     probe = steering.filter(pl.col("direction") == "probe").join(random, on=keys, maintain_order="left")
-    return _records(
+    return records(
         probe, "steered read-out", "value", "n", [*keys, "label_mass", "random_low", "random_high", "random_directions"]
     )
 
 
-def _records(frame: pl.DataFrame, name: str, value: str, n: str, keys: Sequence[str]) -> list[Record]:
+def records(frame: pl.DataFrame, name: str, value: str, n: str, keys: Sequence[str]) -> list[Record]:
+    """One record per row: name, value, low, high, n and those of the keys that there are; none of an empty table."""
     if frame.is_empty() or value not in frame.columns:
         return []
     named = frame.select(

@@ -9,12 +9,13 @@ import polars as pl
 
 from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
-from personascope.experiments.asking import Material, choice_prompt
+from personascope.experiments.asking import Material
+from personascope.experiments.elicitation import choice_prompt
+from personascope.experiments.probe_study import ridge_direction
 from personascope.experiments.questionnaires import item_prompt, rating_template
 from personascope.experiments.recipe import Recipe
-from personascope.experiments.rows import Rows, facet_rows, task_rows
+from personascope.experiments.rows import facet_rows
 from personascope.models.engine import HookEngine
-from personascope.probes.evaluate import fit_direction_weights
 from personascope.prompts.labels import resolve_options
 from personascope.prompts.prompt import Prompt
 from personascope.prompts.templates import CHOICE, ORDERS, Template
@@ -26,19 +27,6 @@ PUSH_FIRST_TASK = {"mean:task_a": 1.0, "mean:task_b": -1.0}
 FROM_ITEM = {"from:item": 1.0}
 
 
-def preference_directions(
-    engine: HookEngine, store: ActivationStore, utilities: pl.DataFrame, material: Material, recipe: Recipe
-) -> list[Direction]:
-    """The baseline persona's preference direction at every swept layer: ridge weights on all its tasks."""
-    persona = material.choosers[0].name
-    means = f"higher task utility under persona {persona}"
-    position = recipe.probes.position
-    return [
-        _direction(engine, store, recipe, layer, task_rows(store, utilities, persona, layer, position), means)
-        for layer in recipe.steering.layers
-    ]
-
-
 def facet_directions(
     engine: HookEngine, store: ActivationStore, items: pl.DataFrame, recipe: Recipe
 ) -> list[Direction]:
@@ -47,25 +35,11 @@ def facet_directions(
     means = f"answers to items of {facet} nearer to its + pole"
     position = recipe.probes.position
     return [
-        _direction(engine, store, recipe, layer, facet_rows(store, items, facet, layer, position), means)
+        ridge_direction(
+            engine, store, facet_rows(store, items, facet, layer, position), layer, position, means, recipe.seed
+        )
         for layer in recipe.steering.layers
     ]
-
-
-def _direction(
-    engine: HookEngine, store: ActivationStore, recipe: Recipe, layer: int, rows: Rows, means: str
-) -> Direction:
-    return Direction(
-        vector=fit_direction_weights(rows.features, rows.target, rows.groups, seed=recipe.seed),
-        layer=layer,
-        position=recipe.probes.position,
-        model=engine.name,
-        model_hash=engine.fingerprint().get("weights", ""),
-        reference_norm=float(np.linalg.norm(rows.features, axis=1).mean()),
-        means=means,
-        fit=f"ridge, {len(rows.target)} rows, penalty by grouped folds",
-        data_hash=store.key,
-    )
 
 
 def steering_tables(

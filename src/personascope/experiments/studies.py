@@ -8,13 +8,55 @@ from pathlib import Path
 import polars as pl
 
 from personascope.errors import RunFolderError
-from personascope.experiments import demo, hexaco
-from personascope.experiments.estimate import PlanLine, estimate_demo, estimate_hexaco
-from personascope.experiments.recipe import HexacoRecipe, Recipe, Study, study_of
+from personascope.experiments import (
+    demo,
+    hexaco,
+    induced_shifts,
+    layer_sweep,
+    persona_transfer,
+    preference_study,
+)
+from personascope.experiments.estimate import (
+    PlanLine,
+    estimate_demo,
+    estimate_hexaco,
+    estimate_preferences,
+    estimate_probes,
+    estimate_shifts,
+)
+from personascope.experiments.pages import write_page
+from personascope.experiments.recipe import (
+    HexacoRecipe,
+    LayerSweepRecipe,
+    PreferencesRecipe,
+    Recipe,
+    ShiftsRecipe,
+    Study,
+    TransferRecipe,
+    study_of,
+)
 from personascope.experiments.runs import RunFolder
 from personascope.files import read_json
 
 Progress = Callable[[str, int, int], None]
+
+
+_RUN: dict[type[Study], Callable[..., Path]] = {
+    Recipe: demo.run_demo,
+    HexacoRecipe: hexaco.run_hexaco,
+    PreferencesRecipe: preference_study.run_preferences,
+    LayerSweepRecipe: layer_sweep.run_layer_sweep,
+    TransferRecipe: persona_transfer.run_transfer,
+    ShiftsRecipe: induced_shifts.run_shifts,
+}
+_ESTIMATE: dict[type[Study], Callable[..., list[PlanLine]]] = {
+    Recipe: estimate_demo,
+    HexacoRecipe: estimate_hexaco,
+    PreferencesRecipe: estimate_preferences,
+    LayerSweepRecipe: estimate_probes,
+    TransferRecipe: estimate_probes,
+    ShiftsRecipe: estimate_shifts,
+}
 
 
 def run_study(recipe: Study, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
@@ -29,10 +71,7 @@ def run_study(recipe: Study, folder: Path, progress: Progress, *, fork: bool = F
     Raises:
         PersonascopeError: see `errors`; what was finished stays, and running again continues.
     """
-    if isinstance(recipe, HexacoRecipe):
-        return hexaco.run_hexaco(recipe, folder, progress, fork=fork)
-    assert isinstance(recipe, Recipe)
-    return demo.run_demo(recipe, folder, progress, fork=fork)
+    return _RUN[type(recipe)](recipe, folder, progress, fork=fork)
 
 
 def estimate(recipe: Study) -> list[PlanLine]:
@@ -41,10 +80,7 @@ def estimate(recipe: Study) -> list[PlanLine]:
     Raises:
         PersonascopeError: everything that `run_study` would find wrong before its first row.
     """
-    if isinstance(recipe, HexacoRecipe):
-        return estimate_hexaco(recipe)
-    assert isinstance(recipe, Recipe)
-    return estimate_demo(recipe)
+    return _ESTIMATE[type(recipe)](recipe)
 
 
 def rewrite_report(folder: Path) -> Path:
@@ -64,9 +100,5 @@ def rewrite_report(folder: Path) -> Path:
     tables = {path.stem: pl.read_parquet(path) for path in sorted((folder / "tables").glob("*.parquet"))}
     if not (folder / "results.json").is_file() or not tables:
         raise RunFolderError(f"The run in {folder} is not finished.", "It has no results.json.", "Run it again first.")
-    if isinstance(recipe, HexacoRecipe):
-        hexaco.write_page(run, recipe, tables)
-    else:
-        assert isinstance(recipe, Recipe)
-        demo.write_page(run, recipe, tables)
+    write_page(run, recipe, tables)
     return run.report

@@ -1,0 +1,37 @@
+"""The page of a run, from its tables and its provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import polars as pl
+
+from personascope.experiments.recipe import HexacoRecipe, Study
+from personascope.experiments.runs import RunFolder
+from personascope.report.methods import methods_text
+from personascope.report.page import build_page
+
+
+def write_page(run: RunFolder, recipe: Study, tables: Mapping[str, pl.DataFrame]) -> None:
+    """Write report.html; `run` must have its provenance."""
+    provenance = run.provenance()
+    backends = provenance["backends"]
+    facts = {
+        "models": ", ".join(
+            f"{label} ({facts['dtype']}, weights {facts['weights'][:12]})" for label, facts in backends.items()
+        ),
+        "recipe": f"{recipe.name} ({provenance['recipe_sha256'][:12]}), seed {recipe.seed}",
+        "rows": ", ".join(f"{name} {facts['rows']:,}" for name, facts in provenance["stores"].items()),
+        "intervals": f"95 %, {recipe.resamples:,} bootstrap resamples",
+        "prefix reuse": ", ".join(dict.fromkeys(facts["prefix_reuse"] for facts in backends.values())),
+        "versions": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
+        "seconds": ", ".join(f"{name} {value:.0f}" for name, value in provenance["seconds"].items()),
+    }
+    title = f"personascope: {recipe.name}"
+    run.write_report(build_page(dict(tables), title=title, facts=facts, methods=_methods(recipe, tables)))
+
+
+def _methods(recipe: Study, tables: Mapping[str, pl.DataFrame]) -> Sequence[str]:
+    if not isinstance(recipe, HexacoRecipe):
+        return ()
+    return methods_text(tables, seed=recipe.seed, resamples=recipe.resamples)

@@ -1,0 +1,54 @@
+"""The transfer study: do personas share one code for what they prefer, and for what they are like?
+
+Probes of each persona are tested on every other, on topics that they were not trained on, beside the correlation of the
+two personas' utilities (what a probe that only repeats its own persona would reach) and beside a text encoder that
+reads the same persona prompts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from personascope.experiments.collecting import Progress, store_facts
+from personascope.experiments.elicitation import TASKS
+from personascope.experiments.pages import write_page
+from personascope.experiments.probe_study import (
+    answer_tables,
+    ask,
+    load_asked,
+    load_probed_model,
+    preference_directions,
+    save_directions,
+)
+from personascope.experiments.probing import probe_tables
+from personascope.experiments.recipe import TransferRecipe
+from personascope.experiments.results_preferences import transfer_results
+from personascope.experiments.runs import RunFolder
+from personascope.experiments.transfer_tables import facet_transfer_tables, transfer_tables
+
+
+def run_transfer(recipe: TransferRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
+    """Run, continue or find finished; returns the page's path. Arguments and errors: see `studies.run_study`."""
+    run = RunFolder(folder, recipe, fork)
+    if run.is_finished():
+        return run.report
+    asked = load_asked(recipe, recipe.hexaco)
+    engine = load_probed_model(recipe.model, recipe)
+    run.begin({plan.name: plan.fields() for plan in asked.plans(engine, recipe)})
+    if run.is_finished():  # a fork of before
+        return run.report
+
+    answered = ask(engine, asked, recipe, run, progress)
+    stores, material = answered.stores, asked.material
+    tables = answer_tables(answered, asked, recipe, run)
+    tables |= run.stage("probes", lambda: probe_tables(stores, tables, material, recipe, progress))
+    tables |= run.stage("transfer", lambda: transfer_tables(stores[TASKS], tables, material, recipe, progress))
+    if asked.questionnaire is not None:
+        tables |= run.stage("facets", lambda: facet_transfer_tables(stores, tables, recipe, progress))
+    found = preference_directions(engine, stores[TASKS], tables["utilities"], material, recipe, stores[TASKS].layers)
+    save_directions(run, "preference", found)
+
+    run.write_results(transfer_results(tables))
+    run.write_provenance({recipe.model.label: engine.fingerprint()}, store_facts(stores))
+    write_page(run, recipe, tables)
+    return run.report
