@@ -6,7 +6,10 @@ from functools import cache
 
 import numpy as np
 import polars as pl
+from elicitation_tables import elicitation_tables
+from sharing_tables import CODED, sharing_tables
 from statistics_tables import statistics_tables
+from sweep_tables import probe_numbers, sweep_tables
 
 HEXACO = ["self", "meta", "helpful", "placebo", "evil"]
 CHOOSERS = ["assistant", "evil", "mathematician", "poet", "slacker"]
@@ -35,7 +38,10 @@ def _tables() -> dict[str, pl.DataFrame]:
     rng = np.random.default_rng(7)
     hexaco = _hexaco(rng)
     shared = {**_preferences(rng), **_probes(rng), "steering": _steering(rng), **_study(rng)}
-    return {**hexaco, **shared, **statistics_tables(hexaco, rng)}
+    statistics = statistics_tables(hexaco, rng)
+    sweep = sweep_tables(np.random.default_rng(11), TOPICS, [facet for group in FACETS.values() for facet in group])
+    found = {**hexaco, **shared, **statistics, **sweep, **elicitation_tables(shared["utilities"], rng)}
+    return {**found, **sharing_tables(shared["transfer"], CHOOSERS, HEXACO, rng)}
 
 
 def _hexaco(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
@@ -138,13 +144,9 @@ def _probes(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
                     rise = 1 - np.exp(-layer / 7)
                     value = min(0.9, float(chance + (height - chance) * rise + rng.normal(0, 0.02)))
                     words = chance + 0.3 * (height - chance) + 0.1
-                    within = value - 0.14 if metric == "r" else None
-                    curves.append(
-                        (
-                            *(target, persona, position, layer, metric, value, value - 0.09, value + 0.09, 240),
-                            *(chance - 0.01, chance + 0.12, 0.05, chance + 0.05, chance + 0.16, words, within, 1000.0),
-                        )
-                    )
+                    place = {"target": target, "persona": persona, "position": position, "layer": layer}
+                    numbers = probe_numbers(value, chance=chance, words=words, n=240) | {"metric": metric}
+                    curves.append(place | numbers | ({} if metric == "r" else {"within_group": None}))
     for layer in LAYERS:
         for train in CHOOSERS:
             for test in CHOOSERS:
@@ -155,11 +157,7 @@ def _probes(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
                 transfer.append((train, test, layer, "eot", r, r - 0.1, r + 0.1, base, gap, gap - 0.1, gap + 0.1, 240))
                 cosines.append((train, test, layer, float(rng.normal(0.12 if same else 0.0, 0.06)), 0.11))
     return {
-        "probes": table(
-            curves,
-            "target persona position layer metric value low high n shuffled shuffled_high p_value random_direction "
-            "random_direction_high text_baseline within_group penalty",
-        ),
+        "probes": pl.DataFrame(curves, infer_schema_length=None),
         "transfer": table(
             transfer,
             "train test layer position r low high utility_r difference difference_low difference_high n",
@@ -248,8 +246,9 @@ def hostile_tables() -> dict[str, pl.DataFrame]:
     hostile = {}
     for name, frame in synthetic_tables().items():
         columns = [column for column, dtype in frame.schema.items() if dtype == pl.String]
-        kept = {"domain", "metric", "index", "kind", "coefficient"}
+        kept = {"domain", "metric", "index", "kind", "coefficient", "what", "slot", "end", "removed"}
         kept |= {"steering": {"direction"}, "hexaco_between_models": {"profile"}}.get(name, set())
+        kept |= CODED.get(name, set())
         hostile[name] = frame.with_columns(
             pl.concat_str(pl.lit(IMAGE if column in ("text", "item") else "<b>"), column, pl.lit(SCRIPT)).alias(column)
             for column in columns

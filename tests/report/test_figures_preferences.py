@@ -15,6 +15,20 @@ def test_every_task_of_every_persona_is_a_dot(tables):
         assert trace.boxpoints == "all"
 
 
+def test_of_many_personas_one_is_visible_beside_the_mean_of_all():
+    names = [f"own {number}" for number in range(20)]
+    cells = [(place, name, k) for place, name in enumerate(names) for k in range(3)]
+    rows = [(name, f"t{k}", f"topic {k}", "x", float(k + place), 0.1) for place, name, k in cells]
+    figure = utilities_by_topic(table(rows, "persona task topic text utility se"))
+    *boxes, means = figure.data
+    assert [trace.meta["persona"] for trace in boxes if trace.visible] == ["own 0"]
+    assert {trace.meta["persona"] for trace in boxes} == set(names)
+    assert list(means.x) == [11.5, 10.5, 9.5]  # of topics 2, 1, 0 over 20 personas
+    assert means.meta is None
+    assert figure.layout.xaxis.type == "linear"
+    assert figure.layout.height < 400
+
+
 def test_the_topic_liked_most_stands_on_top(tables):
     frame = pl.DataFrame(
         {

@@ -50,7 +50,7 @@ def test_the_axis_is_named_after_the_metric(tables):
 
 
 def test_absent_controls_and_intervals_leave_only_the_curve(tables):
-    names = ["shuffled", "shuffled_high", "random_direction", "random_direction_high", "text_baseline", "within_group"]
+    names = [*(control.column for control in CONTROLS), "within_group"]
     bare = (
         tables["probes"]
         .filter(target="choice")

@@ -8,6 +8,7 @@ from personascope.report.findings import (
     beats_shuffled,
     beats_text,
     best_rows,
+    best_text,
     best_transfer,
     excludes_zero,
     pushes,
@@ -29,6 +30,7 @@ def sweep(values, layer=3, target="choice"):
 
 def probe_row(**changes):
     row = {"value": 0.4, "low": 0.3, "high": 0.5, "shuffled_high": 0.2, "text_baseline": 0.25}
+    row |= {"metric": "r", "encoder_baseline": 0.3, "over_text": 0.1, "over_text_low": 0.02}
     return row | changes
 
 
@@ -54,15 +56,22 @@ def test_the_best_row_of_each_persona_is_its_maximum_over_layers_and_positions()
     [
         ({}, True, True),
         ({"shuffled_high": 0.4}, False, True),
-        ({"text_baseline": 0.3}, True, False),
-        ({"text_baseline": 0.35}, True, False),
-        ({"low": None}, True, False),
-        ({"shuffled_high": None, "text_baseline": None}, False, False),
+        ({"over_text_low": 0.0}, True, False),
+        ({"over_text_low": None}, True, False),
+        ({"shuffled_high": None}, False, True),
+        ({"value": -0.1, "shuffled_high": -0.2}, False, False),
+        ({"value": -0.1, "shuffled_high": -0.2, "metric": "accuracy"}, True, True),
     ],
 )
 def test_beating_a_control_is_strict_and_needs_the_control(changes, shuffled, text):
     row = probe_row(**changes)
     assert (beats_shuffled(row), beats_text(row)) == (shuffled, text)
+
+
+def test_the_better_text_baseline_is_the_one_to_beat_and_may_be_missing():
+    assert best_text(probe_row()) == 0.3
+    assert best_text(probe_row(encoder_baseline=None)) == 0.25
+    assert best_text(probe_row(encoder_baseline=None, text_baseline=None)) is None
 
 
 def test_the_best_transfer_layer_ignores_a_persona_tested_on_itself():

@@ -63,7 +63,7 @@ def test_the_page_has_title_facts_and_a_contents_bar(page):
     assert all(name in text and value in text for name, value in FACTS.items())
     links = {attrs["href"].removeprefix("#") for attrs in outline.named("a")}
     assert links == {attrs["id"] for attrs in outline.named("section")}
-    assert len(links) == 14
+    assert len(links) == 25
 
 
 def test_plotly_is_inlined_once_and_nothing_points_outside(page):
@@ -78,7 +78,7 @@ def test_plotly_is_inlined_once_and_nothing_points_outside(page):
 def test_every_select_has_an_id_and_a_label(page):
     outline = Outline(page)
     selects = [attrs["id"] for attrs in outline.named("select")]
-    assert len(selects) == 10
+    assert len(selects) == 16
     assert [attrs["for"] for attrs in outline.named("label")] == selects
 
 
@@ -88,7 +88,7 @@ def test_all_ids_are_unique_and_each_figure_has_its_data(page):
     assert len(ids) == len(set(ids))
     drawn = [attrs["id"] for attrs in outline.named("div") if attrs.get("class") == "plotly-graph-div"]
     assert drawn == [attrs["data-for"] for attrs, _ in outline.scripts if "data-for" in attrs]
-    assert len(drawn) == 25
+    assert len(drawn) == 66
 
 
 def test_only_the_two_scripts_of_the_policy_can_run(hostile):

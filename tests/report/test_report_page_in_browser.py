@@ -109,7 +109,7 @@ def assert_shown_is_chosen(visit, section):
 
 def test_every_figure_is_drawn(visit):
     figures = visit.figures()
-    assert len(figures) == 25
+    assert len(figures) == 66
     for graph in visit.tab.query_selector_all(".plotly-graph-div"):
         marks = graph.query_selector_all(".main-svg .trace, .main-svg .hm")
         assert marks, graph.get_attribute("id")
@@ -158,7 +158,7 @@ def test_no_label_or_legend_is_cut_off(visit):
 
 
 def test_selectors_and_figures_agree_at_the_start(visit):
-    assert len(sections_with_selects(visit)) == 7
+    assert len(sections_with_selects(visit)) == 13
     for section in sections_with_selects(visit):
         assert_shown_is_chosen(visit, section)
 

@@ -36,12 +36,47 @@ TABLE_SECTIONS = {
     "utilities": "preferences",
     "preference_quality": "preferences",
     "utility_correlations": "preferences",
+    "preference_retest": "trust",
+    "preference_accuracy": "trust",
+    "preference_circles": "trust",
+    "preference_design": "trust",
+    "stated_ratings": "trust",
+    "rating_agreement": "trust",
+    "written_outcomes": "written-choices",
+    "written_refusals": "written-choices",
+    "written_judging": "written-choices",
+    "written_consistency": "written-choices",
+    "written_agreement": "written-choices",
+    "written_calibration": "written-choices",
+    "persona_profiles": "persona-space",
+    "persona_components": "persona-space",
+    "persona_map": "persona-space",
+    "persona_correlations": "persona-space",
+    "persona_clusters": "persona-space",
+    "persona_cluster_counts": "persona-space",
+    "persona_representatives": "persona-space",
+    "persona_extremes": "persona-space",
     "probes": "probes",
+    "leave_one_group": "controls",
+    "confounds": "controls",
+    "removals": "controls",
+    "layer_agreement": "layers",
+    "residual_norms": "layers",
+    "facet_probes": "facets",
+    "facet_cosines": "facets",
+    "cross_model": "cross-model",
     "transfer": "transfer",
     "direction_cosines": "directions",
     "steering": "steering",
+    **dict.fromkeys(("transfer_asymmetry", "transfer_means", "weight_cosines"), "transfer"),
+    **dict.fromkeys(("probe_bias", "matched_choices", "diversity"), "whose-preference"),
+    **dict.fromkeys(("facet_transfer", "facet_transfer_asymmetry", "facet_transfer_means"), "facet-transfer"),
+    "facet_weight_cosines": "facet-transfer",
+    **dict.fromkeys(("shift_cells", "shift_correlations", "shift_targets", "shift_rank_summary"), "induced-shifts"),
+    **dict.fromkeys(("stimulus_effects", "stimulus_differences"), "stimuli"),
 }
 WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
+WORDS_ONLY |= {"stated_ratings", "written_refusals", "written_judging", "persona_clusters", "persona_representatives"}
 """Alone they have words but no figure; just_helpful needs the residuals for one."""
 SUPPORT = "hexaco_just_helpful_residuals"
 SHOWN = [name for name in REQUIRED if name != SUPPORT]
@@ -118,13 +153,12 @@ def test_every_table_has_a_figure_and_element_ids_are_unique(tables):
     ids += [drawing.id for section in found for drawing in section.drawings]
     ids += [selector.id for section in found for selector in section.selectors]
     assert len(ids) == len(set(ids))
-    without = {
-        "hexaco_components",
-        "hexaco_power",
-        "hexaco_reasons",
-        SUPPORT,
-    }  # these draw nothing of their own; direction_cosines is drawn twice
-    assert sum(len(section.drawings) for section in found) == len(REQUIRED) - len(without) + 1
+    without = (WORDS_ONLY - {"hexaco_just_helpful"}) | {SUPPORT}  # these draw nothing of their own
+    together = {"preference_accuracy", "preference_circles", "rating_agreement", "written_agreement"}
+    together |= {"persona_components"}  # these are in the figure of another
+    twice = {"direction_cosines", "leave_one_group", "confounds", "facet_cosines"}
+    twice |= {"transfer", "facet_transfer", "shift_correlations", "stimulus_effects"}
+    assert sum(len(section.drawings) for section in found) == len(REQUIRED) - len(without | together) + len(twice)
 
 
 def test_tables_without_rows_and_unknown_tables_are_left_out(tables):
@@ -140,12 +174,29 @@ def test_a_missing_column_is_named(tables, name):
 
 def test_several_models_give_a_block_each_then_what_is_of_no_model_then_the_comparison(tables):
     own = ["profile", "contrasts", "answers", "bias", "wordings", "asking", "just-helpful", "short-form"]
-    shared = ["preferences", "probes", "transfer", "directions", "steering"]
+    shared = [
+        "preferences",
+        "trust",
+        "written-choices",
+        "persona-space",
+        "probes",
+        "controls",
+        "layers",
+        "facets",
+        "transfer",
+        "whose-preference",
+        "facet-transfer",
+        "directions",
+        "steering",
+        "induced-shifts",
+        "stimuli",
+    ]
     found = built(of_two_models(tables))
     assert [section.id for section in found] == [
         *(f"{name}-m1" for name in own),
         *(f"{name}-m2" for name in own),
         *shared,
+        "cross-model",
         "models",
     ]
     ids = [section.id for section in found]
@@ -168,6 +219,9 @@ def test_a_model_s_block_is_what_its_tables_alone_give(tables):
 
 
 def test_one_model_gives_the_page_of_no_model_column(tables):
+    tables = {
+        name: frame for name, frame in tables.items() if name != "cross_model"
+    }  # there models are what is compared
     named = {name: frame.with_columns(model=pl.lit("only")) for name, frame in tables.items()}
     for one, other in zip(built(named), built(tables), strict=True):
         assert (one.id, one.heading, one.paragraphs) == (other.id, other.heading, other.paragraphs)
@@ -214,10 +268,21 @@ def test_selectors_are_those_the_section_can_obey(tables):
         "just-helpful": [],
         "short-form": [],
         "preferences": ["persona"],
+        "trust": [],
+        "written-choices": [],
+        "persona-space": [],
         "probes": ["target", "persona", "position"],
+        "controls": ["layer"],
+        "layers": [],
+        "facets": ["layer"],
         "transfer": ["layer"],
+        "whose-preference": ["layer"],
+        "facet-transfer": ["layer"],
         "directions": ["layer"],
         "steering": ["target", "layer"],
+        "induced-shifts": ["layer"],
+        "stimuli": ["layer"],
+        "cross-model": [],
         "models": [],
     }
 

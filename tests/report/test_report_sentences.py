@@ -132,6 +132,7 @@ def probe(**changes):
     row = {
         **{"target": "utility", "persona": "poet", "position": "eot", "layer": 7, "metric": "r", "value": 0.4},
         **{"low": 0.3, "high": 0.5, "n": 240, "shuffled_high": 0.2, "text_baseline": 0.25, "within_group": 0.1},
+        **{"encoder_baseline": 0.27, "over_text": 0.13, "over_text_low": 0.05, "over_text_high": 0.2},
     }
     return row | changes
 
@@ -139,10 +140,17 @@ def probe(**changes):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({}, "beats the text-only baseline (0.25), which lies below its interval"),
-        ({"text_baseline": 0.35}, "above the text-only baseline (0.35), but its interval reaches it"),
-        ({"text_baseline": 0.4}, "The probe does not beat the text-only baseline (0.40)."),
-        ({"text_baseline": None}, "There is no text-only baseline"),
+        ({}, "It beats the text alone (words 0.25, encoder 0.27) by 0.13 [0.050, 0.20]."),
+        ({"encoder_baseline": None}, "It beats the text alone (words 0.25, no encoder) by 0.13"),
+        ({"over_text_low": -0.02}, "by 0.13 [−0.020, 0.20], which is not distinguishable from 0."),
+        ({"over_text_low": None}, "above the text alone (words 0.25, encoder 0.27) by 0.13, untested."),
+        (
+            {"over_text": 0.0, "over_text_low": -0.1},
+            "The probe does not beat the text alone (words 0.25, encoder 0.27).",
+        ),
+        ({"text_baseline": None, "encoder_baseline": None}, "There is no text-only baseline"),
+        ({"value": -0.1, "shuffled_high": -0.2}, "not above 0, let alone shuffled labels (95th percentile −0.20)"),
+        ({"value": -0.1}, "The probe does not beat the text alone"),
         ({"shuffled_high": 0.41}, "The probe does not beat the 95th percentile of probes on shuffled labels (0.41)."),
         ({"shuffled_high": 0.2}, "The probe beats the 95th percentile"),
         ({"shuffled_high": None}, "no shuffled-label probes"),
@@ -161,10 +169,14 @@ def test_a_probe_sentence_has_layer_position_interval_and_n():
 
 
 def test_several_personas_are_counted_at_their_best_layer():
-    rows = [probe(), probe(persona="evil", value=0.3, low=0.2), probe(persona="evil", layer=2, value=0.1, low=0.0)]
-    text = sentences.probes(pl.DataFrame([*rows, probe(persona="slacker", value=0.1, low=0.0)]))[0]
+    rows = [
+        probe(),
+        probe(persona="evil", value=0.3, over_text_low=-0.1),
+        probe(persona="evil", layer=2, value=0.1, low=0.0),
+    ]
+    text = sentences.probes(pl.DataFrame([*rows, probe(persona="slacker", value=0.1, over_text_low=-0.3)]))[0]
     assert "Over 3 personas" in text
-    assert "2 of 3 beat the shuffled 95th percentile and 1 of 3 have an interval above" in text
+    assert "2 of 3 beat the shuffled 95th percentile and 1 of 3 beat the text alone" in text
 
 
 def test_items_tell_agreement_with_both_keys_apart():
@@ -172,3 +184,20 @@ def test_items_tell_agreement_with_both_keys_apart():
     (text,) = sentences.items(frame)
     assert text.startswith("2 of 4 answers")
     assert "0.40 with statements for a facet and −0.30 with those against" in text
+
+
+def test_of_many_personas_only_those_with_the_widest_range_are_named() -> None:
+    rows = [
+        {
+            "persona": f"p{who}",
+            "task": f"t{task}",
+            "topic": f"topic {task % 2}",
+            "utility": who * (-1.0) ** task,
+            "se": 0.1,
+        }
+        for who in range(1, 9)
+        for task in range(4)
+    ]
+    (text,) = sentences.utilities(pl.DataFrame(rows))
+    assert "for the 3 of 8 personas with the widest range: P8 topic 0 (+8.0" in text
+    assert "P5" not in text

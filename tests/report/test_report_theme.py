@@ -1,13 +1,16 @@
 """Colours and markers of personas."""
 
 import re
+from itertools import combinations
 
+import numpy as np
 import plotly.io
 import pytest
 
+from personascope.instruments.personas import load_personas
 from personascope.report.theme import new_figure, persona_styles, translucent
 
-BUILT_IN = ["self", "meta", "helpful", "placebo", "evil", "assistant", "mathematician", "poet", "slacker"]
+BUILT_IN = list(load_personas())
 
 
 def test_a_built_in_persona_looks_the_same_in_whatever_company():
@@ -17,6 +20,24 @@ def test_a_built_in_persona_looks_the_same_in_whatever_company():
 
 def test_no_two_built_in_personas_share_a_colour():
     assert len({style.colour for style in persona_styles(BUILT_IN).values()}) == len(BUILT_IN)
+
+
+def test_those_that_could_be_mixed_up_by_colour_or_by_marker_differ_in_the_other():
+    """CIE76 below 20 is a close colour; a marker may be shared by personas of colours far apart."""
+    styles = persona_styles([*BUILT_IN, *(f"own {number}" for number in range(8))])
+    for one, other in combinations(styles.values(), 2):
+        near = np.linalg.norm(_cielab(one.colour) - _cielab(other.colour)) < 20
+        assert not (near and one.symbol == other.symbol), (one, other)
+    reserved = persona_styles(BUILT_IN)
+    assert len({reserved[name].symbol for name in BUILT_IN}) > len(BUILT_IN) - 6
+
+
+def _cielab(colour):
+    channels = np.array([int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    to_xyz = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+    x, y, z = np.cbrt(to_xyz @ linear / [0.9505, 1.0, 1.089])  # good enough: none of the colours is near black
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
 
 
 def test_own_personas_get_colours_that_no_built_in_one_has():

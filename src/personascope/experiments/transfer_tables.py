@@ -18,7 +18,6 @@ from personascope.experiments.probing import HEXACO, Stores, Tables
 from personascope.experiments.recipe import ProbeStudy
 from personascope.experiments.rows import Rows, codes, item_rows, task_rows
 from personascope.probes.diversity import diversity_ablation
-from personascope.probes.evaluate import fit_direction_weights
 from personascope.probes.geometry import cosine_with_null, persona_identity_directions
 from personascope.probes.matched_choices import matched_choices
 from personascope.probes.probe_bias import probe_bias
@@ -52,7 +51,7 @@ def transfer_tables(
         rows = {name: task_rows(store, tables["utilities"], name, layer, recipe.probes.position) for name in names}
         matrix = _matrix(rows, topics, layer, recipe, reliabilities(tables), texts)
         X = np.concatenate([own.features for own in rows.values()])
-        found = summaries(matrix, X) | {"direction_cosines": identity_cosines(rows, layer, recipe.seed)}
+        found = summaries(matrix, X) | {"direction_cosines": identity_cosines(matrix, rows, recipe.seed)}
         if further:
             found["probe_bias"] = probe_bias(matrix, reference=names[0])
             found["matched_choices"] = matched_choices(matrix, {name: own.features for name, own in rows.items()})
@@ -151,15 +150,14 @@ def _stacked(by_layer: list[dict[str, pl.DataFrame]]) -> dict[str, pl.DataFrame]
     return {name: pl.concat([tables[name] for tables in by_layer]) for name in by_layer[0]}
 
 
-def identity_cosines(rows: Mapping[str, Rows], layer: int, seed: int) -> pl.DataFrame:
-    """Cosine of each persona's preference direction with every persona's identity direction, at one layer."""
+def identity_cosines(matrix: TransferMatrix, rows: Mapping[str, Rows], seed: int) -> pl.DataFrame:
+    """Cosine of each persona's preference direction with every persona's identity direction, at the matrix's layer."""
     identity = persona_identity_directions({name: own.features for name, own in rows.items()})
     everyone = np.concatenate([own.features for own in rows.values()])
     found = []
-    for name, own in rows.items():
-        weights = fit_direction_weights(own.features, own.target, own.groups, seed=seed)
+    for name, weights in zip(matrix.personas, matrix.weights, strict=True):
         for other, direction in identity.items():
             cosine = cosine_with_null(weights, direction, everyone, seed=seed)
-            row = {"direction": name, "other": other, "layer": layer, "n": len(everyone)}
+            row = {"direction": name, "other": other, "layer": matrix.layer, "n": len(everyone)}
             found.append(row | {"cosine": cosine.cosine, "null_high": cosine.null_high})
     return pl.DataFrame(found)

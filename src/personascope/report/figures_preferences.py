@@ -9,14 +9,18 @@ import polars as pl
 
 from personascope.report.dots import Panel, column, persona_panels
 from personascope.report.heatmaps import cell_height, cell_map, diverging_axis, hover_number
-from personascope.report.theme import Styles, new_figure, persona_styles, translucent
+from personascope.report.theme import INK, Styles, new_figure, persona_styles, translucent
 from personascope.report.wording import label, number, wrapped
 
 _ROW_HEIGHT = 15
+_MOST_AT_ONCE = 6
+"""More personas than these are shown one at a time, beside the mean of all."""
 
 
 def utilities_by_topic(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure:
     """Every task's utility as a dot on its topic's box, per persona; topics by mean utility, the most liked on top.
+
+    Of many personas only the first is visible at the start, with each topic's mean over all of them as a diamond.
 
     Args:
         frame: columns persona, task, topic, text, utility (logits, zero mean over the pool), se.
@@ -26,7 +30,8 @@ def utilities_by_topic(frame: pl.DataFrame, styles: Styles | None = None) -> go.
     topics = order["topic"].to_list()
     personas = frame["persona"].unique(maintain_order=True).to_list()
     known = styles or persona_styles(personas)
-    height = 120 + max(30, 12 + _ROW_HEIGHT * len(personas)) * len(topics)
+    one_by_one = len(personas) > _MOST_AT_ONCE
+    height = 120 + max(30, 12 + _ROW_HEIGHT * (2 if one_by_one else len(personas))) * len(topics)
     figure = new_figure(height, margin={"l": 160, "r": 28, "t": 52, "b": 58}, boxmode="group", boxgap=0.18)
     for persona in reversed(personas):  # horizontal boxes are stacked from the bottom
         part = frame.filter(pl.col("persona") == persona)
@@ -46,11 +51,15 @@ def utilities_by_topic(frame: pl.DataFrame, styles: Styles | None = None) -> go.
             hovertemplate="%{customdata}<extra></extra>",
             hoveron="points",
             meta={"persona": persona},
+            visible=not one_by_one or persona == personas[0],
         )
+    if one_by_one:
+        figure.add_trace(_topic_means(order, len(personas)))
     figure.update_yaxes(
         categoryorder="array", categoryarray=[label(topic) for topic in reversed(topics)], zeroline=False
     )
-    figure.update_xaxes(title_text="utility (logits, zero mean over the pool)")
+    # of boxes and dots together plotly would take the horizontal axis for one of names
+    figure.update_xaxes(title_text="utility (logits, zero mean over the pool)", type="linear")
     figure.update_layout(legend={"traceorder": "reversed"})
     return figure
 
@@ -96,6 +105,22 @@ def choice_quality(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figu
         Panel("split_half", "Split-half", "r, corrected", (-0.35, 1.05)),
     ]
     return persona_panels(frame, panels, styles)
+
+
+def _topic_means(topics: pl.DataFrame, n_personas: int) -> go.Scatter:
+    hover = [
+        f"<b>{label(row['topic'])}</b><br>mean over {n_personas} personas {number(row['utility'])}"
+        for row in topics.iter_rows(named=True)
+    ]
+    return go.Scatter(
+        x=column(topics, "utility"),
+        y=[label(topic) for topic in topics["topic"]],
+        mode="markers",
+        marker={"symbol": "diamond-open", "size": 11, "color": INK, "line": {"width": 1.6}},
+        name=f"mean over {n_personas} personas",
+        customdata=hover,
+        hovertemplate="%{customdata}<extra></extra>",
+    )
 
 
 def _task_hover(row: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ from personascope.report.theme import (
 )
 from personascope.report.wording import estimate, label, number, probability
 
+MATCHED = "#2a9d8f"
 METRIC_NAMES = {"r": "correlation of prediction and truth (held out)", "accuracy": "accuracy (held out)"}
 
 
@@ -40,7 +42,10 @@ CONTROLS = (
     Control("shuffled", "chance (shuffled labels, mean)", CONTROL, "dot"),
     Control("random_direction_high", "random directions, 95th percentile", "#7a5195", "dashdot"),
     Control("random_direction", "random directions, mean", "#7a5195", "dot"),
-    Control("text_baseline", "text-only baseline", TEXT_BASELINE, "solid"),
+    Control("matched_direction_high", "matched directions, 95th percentile", MATCHED, "dashdot"),
+    Control("matched_direction", "matched directions, mean", MATCHED, "dot"),
+    Control("text_baseline", "words alone", TEXT_BASELINE, "solid"),
+    Control("encoder_baseline", "sentence encoder alone", TEXT_BASELINE, "dash"),
 )
 
 
@@ -49,8 +54,10 @@ def layer_curves(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure
 
     Args:
         frame: columns target, persona ("all" where pooled), position, layer, metric ("r" or "accuracy"), value, low,
-            high, n, shuffled, shuffled_high, p_value, random_direction, random_direction_high, text_baseline,
-            within_group (score within groups; null where there are none), penalty.
+            high, n, shuffled, shuffled_high, p_value, random_direction, random_direction_high, matched_direction,
+            matched_direction_high (random directions with the covariance of the activations), text_baseline,
+            encoder_baseline (null without an encoder), over_text, over_text_low, over_text_high, within_group (score
+            within groups; null where there are none), penalty.
         styles: colour per persona.
     """
     figure = new_figure(470, margin={"l": 76, "r": 280, "t": 24, "b": 58})
@@ -66,7 +73,7 @@ def layer_curves(frame: pl.DataFrame, styles: Styles | None = None) -> go.Figure
         colour = known[str(persona)].colour
         traces = [
             *band(part, "layer", colour),
-            *_control_lines(part),
+            *control_lines(part),
             _within_groups(part, colour),
             _probe_line(part, colour, label(str(persona))),
         ]
@@ -207,12 +214,8 @@ def band(frame: pl.DataFrame, x: str, colour: str) -> list[go.Scatter]:
     ]
 
 
-def beyond_null(row: dict[str, Any]) -> bool:
-    """Whether a cosine lies beyond the 95th percentile of random directions."""
-    return row["cosine"] is not None and row["null_high"] is not None and abs(row["cosine"]) > row["null_high"]
-
-
-def _control_lines(part: pl.DataFrame) -> list[go.Scatter | None]:
+def control_lines(part: pl.DataFrame, controls: Sequence[Control] = CONTROLS) -> list[go.Scatter]:
+    """A line over layers for each control whose column has a value."""
     return [
         go.Scatter(
             x=part["layer"].to_list(),
@@ -222,9 +225,29 @@ def _control_lines(part: pl.DataFrame) -> list[go.Scatter | None]:
             line={"color": control.colour, "dash": control.dash, "width": 1.5},
             hovertemplate=f"{control.name}: %{{y:.2f}}<extra></extra>",
         )
-        for control in CONTROLS
+        for control in controls
         if any(value is not None for value in column(part, control.column))
     ]
+
+
+def probe_hover(row: dict[str, Any], name: str) -> str:
+    """What a dot of a probe's curve says: place, value with interval, controls and n; `name` is escaped."""
+    over = [row.get(f"over_text{end}") for end in ("", "_low", "_high")]
+    lines = [
+        f"<b>layer {row['layer']}</b>, {name}<br>{label(row['metric'])} "
+        f"{estimate(row['value'], row['low'], row['high'])}",
+        f"shuffled 95th percentile {number(row['shuffled_high'])}"
+        + (f", {probability('p', row['p_value'])}" if "p_value" in row else ""),
+        f"words alone {number(row['text_baseline'])}, sentence encoder alone {number(row['encoder_baseline'])}",
+    ]
+    if "over_text" in row:
+        lines.append(f"above the better of both by {estimate(*over)}")
+    return "<br>".join([*lines, f"n = {row['n']}"])
+
+
+def beyond_null(row: dict[str, Any]) -> bool:
+    """Whether a cosine lies beyond the 95th percentile of random directions."""
+    return row["cosine"] is not None and row["null_high"] is not None and abs(row["cosine"]) > row["null_high"]
 
 
 def _within_groups(part: pl.DataFrame, colour: str) -> go.Scatter | None:
@@ -242,13 +265,7 @@ def _within_groups(part: pl.DataFrame, colour: str) -> go.Scatter | None:
 
 
 def _probe_line(part: pl.DataFrame, colour: str, persona: str) -> go.Scatter:
-    hover = [
-        f"<b>layer {row['layer']}</b>, {persona}<br>{label(row['metric'])} "
-        f"{estimate(row['value'], row['low'], row['high'])}"
-        f"<br>shuffled 95th percentile {number(row['shuffled_high'])}, {probability('p', row['p_value'])}"
-        f"<br>text-only baseline {number(row['text_baseline'])}<br>n = {row['n']}"
-        for row in part.iter_rows(named=True)
-    ]
+    hover = [probe_hover(row, persona) for row in part.iter_rows(named=True)]
     return go.Scatter(
         x=part["layer"].to_list(),
         y=column(part, "value"),

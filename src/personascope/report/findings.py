@@ -42,13 +42,27 @@ def best_rows(probes: pl.DataFrame, target: str) -> list[Row]:
 
 
 def beats_shuffled(row: Row) -> bool:
-    """Whether a probe's value lies above the 95th percentile of probes fitted to shuffled labels."""
-    return row["shuffled_high"] is not None and row["value"] > row["shuffled_high"]
+    """Whether a probe's value lies above the 95th percentile of probes fitted to shuffled labels, and r above 0.
+
+    With groups held out, correlations of shuffled labels lie below 0 on average, and so may their percentile.
+    """
+    return row["shuffled_high"] is not None and row["value"] > row["shuffled_high"] and not reads_nothing(row)
+
+
+def reads_nothing(row: Row) -> bool:
+    """Whether the value is a correlation that is not above 0."""
+    return bool(row["metric"] == "r" and row["value"] <= 0)
+
+
+def best_text(row: Row) -> float | None:
+    """The better of what words alone and a sentence encoder alone reach, which is what a probe has to beat."""
+    known = [row[name] for name in ("text_baseline", "encoder_baseline") if row.get(name) is not None]
+    return max(known, default=None)
 
 
 def beats_text(row: Row) -> bool:
-    """Whether the probe's whole interval lies above the text-only baseline."""
-    return row["text_baseline"] is not None and row["low"] is not None and row["low"] > row["text_baseline"]
+    """Whether the interval of value minus best text baseline, of resamples shared by both, lies above zero."""
+    return row["over_text_low"] is not None and row["over_text_low"] > 0 and not reads_nothing(row)
 
 
 def other_pairs(transfer: pl.DataFrame) -> pl.DataFrame:

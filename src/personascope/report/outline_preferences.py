@@ -64,7 +64,8 @@ PREFERENCES = (
             Part(
                 "probes",
                 "layer-curves",
-                "Held-out score of the probe at each layer, with its controls.",
+                "Held-out score of the probe at each layer, with its controls. Matched directions are random ones with "
+                "the covariance of the activations.",
                 sentences.probes,
                 lambda tables, styles: probes.layer_curves(tables["probes"], styles),
             ),

@@ -8,12 +8,17 @@ import plotly.graph_objects as go
 import polars as pl
 
 from personascope.report.outline import Outline, Quote, Tables
+from personascope.report.outline_elicitation import ELICITATION
 from personascope.report.outline_preferences import PREFERENCES
 from personascope.report.outline_questionnaire import COMPARISON, QUESTIONNAIRE
+from personascope.report.outline_sharing import with_sharing
+from personascope.report.outline_shifts import SHIFTS
+from personascope.report.outline_sweep import ACROSS, SWEEP
 from personascope.report.selectors import Selector, selectors_of
 from personascope.report.theme import Styles
 
-STUDY = (*QUESTIONNAIRE, *PREFERENCES)
+_AFTER = with_sharing(PREFERENCES[2:])
+STUDY = (*QUESTIONNAIRE, *PREFERENCES[:1], *ELICITATION, *PREFERENCES[1:2], *SWEEP, *_AFTER, *SHIFTS)
 """Sections on one model, in the order of the page."""
 
 
@@ -47,23 +52,26 @@ def sections(tables: Tables, styles: Styles) -> list[Section]:
     """All sections for which there are tables.
 
     Tables with a column `model` that holds several models give a block of sections for each of them; tables without
-    one belong to no single model and follow once, before what compares the models.
+    one belong to no single model and follow once, before what compares the models. So do tables of ACROSS, whose
+    column `model` says which of them is read.
 
     Args:
         tables: what `tables.present` returned.
         styles: colour and marker of every persona on the page.
     """
-    named = [frame["model"] for frame in tables.values() if "model" in frame.columns]
+    across = {part.table for outline in ACROSS for part in outline.parts}
+    by_model = {name for name, frame in tables.items() if "model" in frame.columns and name not in across}
+    named = [tables[name]["model"] for name in tables if name in by_model]
     models = list(dict.fromkeys(model for column in named for model in column.unique(maintain_order=True)))
     found = []
     shared = dict(tables)
     if len(models) > 1:
-        shared = {name: frame for name, frame in tables.items() if "model" not in frame.columns}
+        shared = {name: frame for name, frame in tables.items() if name not in by_model}
         for number, model in enumerate(models, start=1):
-            own = {name: frame.filter(pl.col("model") == model) for name, frame in tables.items() if name not in shared}
+            own = {name: frame.filter(pl.col("model") == model) for name, frame in tables.items() if name in by_model}
             for outline in STUDY:
                 found += _section(outline, own, styles, suffix=f"-m{number}", title=f": {model}")
-    for outline in (*STUDY, *COMPARISON):
+    for outline in (*STUDY, *ACROSS, *COMPARISON):
         found += _section(outline, shared, styles)
     return found
 

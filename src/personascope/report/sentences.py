@@ -12,7 +12,9 @@ from personascope.report.findings import (
     beats_shuffled,
     beats_text,
     best_rows,
+    best_text,
     excludes_zero,
+    reads_nothing,
 )
 from personascope.report.wording import MISSING, estimate, listed, number, pretty, probability, share, signed, spread
 
@@ -103,18 +105,32 @@ def preferences(quality: pl.DataFrame) -> list[str]:
     return texts
 
 
+_MOST_NAMED = 6
+"""Of more personas a sentence names only some."""
+
+
 def utilities(frame: pl.DataFrame) -> list[str]:
     """Each persona's most and least liked topic, and whether utilities spread more than they are uncertain."""
-    texts = []
+    texts: list[tuple[float, str]] = []
     for part in frame.partition_by("persona", maintain_order=True):
         topics = part.group_by("topic").agg(pl.col("utility").mean()).sort("utility", "topic", descending=True)
         (top, high), (bottom, low) = topics.row(0), topics.row(-1)
         liked, disliked = pretty(top).lower(), pretty(bottom).lower()
-        texts.append(f"{pretty(part['persona'][0])} {liked} ({signed(high)}), {disliked} ({signed(low)})")
+        texts.append(
+            (
+                (high or 0.0) - (low or 0.0),
+                f"{pretty(part['persona'][0])} {liked} ({signed(high)}), {disliked} ({signed(low)})",
+            )
+        )
     spread, error = frame["utility"].std(), frame["se"].median()
+    named = [text for _, text in texts]
+    which = ""
+    if len(texts) > _MOST_NAMED:
+        named = [text for _, text in sorted(texts, reverse=True)[: _MOST_NAMED // 2]]
+        which = f", for the {len(named)} of {len(texts)} personas with the widest range"
     return [
-        f"Highest and lowest topic by mean utility in logits, over {frame['task'].n_unique()} tasks: "
-        f"{'; '.join(texts)}. Over all tasks and personas the standard deviation is {_number(spread)}, the median "
+        f"Highest and lowest topic by mean utility in logits, over {frame['task'].n_unique()} tasks{which}: "
+        f"{'; '.join(named)}. Over all tasks and personas the standard deviation is {_number(spread)}, the median "
         f"standard error {_number(error)}."
     ]
 
@@ -151,8 +167,8 @@ def _target(target: str, best: list[Row]) -> str:
     who = "" if top["persona"] == "all" else f" for {pretty(top['persona'])}"
     text = (
         f"{pretty(target)}: the best layer{who} is {top['layer']} (position {top['position']}), with {name} = "
-        f"{estimate(top['value'], top['low'], top['high'])}, n = {top['n']}. {_against_shuffled(top)} "
-        f"{_against_text(top)}"
+        f"{estimate(top['value'], top['low'], top['high'])}, n = {top['n']}. {against_shuffled(top)} "
+        f"{against_text(top)}"
     )
     if top["within_group"] is not None:
         text += f" Within groups {name} is {number(top['within_group'])}."
@@ -160,27 +176,42 @@ def _target(target: str, best: list[Row]) -> str:
         shuffled, words = (sum(test(row) for row in best) for test in (beats_shuffled, beats_text))
         text += (
             f" Over {len(best)} personas, each at its best layer, {share(shuffled, len(best))} beat the shuffled 95th "
-            f"percentile and {share(words, len(best))} have an interval above the text-only baseline."
+            f"percentile and {share(words, len(best))} beat the text alone, with an interval above 0."
         )
     return text
 
 
-def _against_shuffled(row: Row) -> str:
+def against_shuffled(row: Row) -> str:
+    """Whether a probe reads more than probes of shuffled labels do."""
     if row["shuffled_high"] is None:
         return "There are no shuffled-label probes to compare with."
+    if reads_nothing(row):
+        return f"That is not above 0, let alone shuffled labels (95th percentile {number(row['shuffled_high'])})."
     verdict = "beats" if beats_shuffled(row) else "does not beat"
     return f"The probe {verdict} the 95th percentile of probes on shuffled labels ({number(row['shuffled_high'])})."
 
 
-def _against_text(row: Row) -> str:
-    if row["text_baseline"] is None:
+def against_text(row: Row) -> str:
+    """Whether a probe reads more than words and a sentence encoder do, by their paired difference."""
+    best = best_text(row)
+    if best is None or row["over_text"] is None:
         return "There is no text-only baseline to compare with."
-    baseline = number(row["text_baseline"])
+    which = text_baselines(row)
+    if row["over_text"] <= 0 or reads_nothing(row):
+        return f"The probe does not beat the text alone ({which})."
+    by = estimate(row["over_text"], row["over_text_low"], row["over_text_high"])
     if beats_text(row):
-        return f"It beats the text-only baseline ({baseline}), which lies below its interval."
-    if row["value"] > row["text_baseline"]:
-        return f"It is above the text-only baseline ({baseline}), but its interval reaches it."
-    return f"The probe does not beat the text-only baseline ({baseline})."
+        return f"It beats the text alone ({which}) by {by}."
+    if row["over_text_low"] is None:
+        return f"It is above the text alone ({which}) by {number(row['over_text'])}, untested."
+    return f"It is above the text alone ({which}) by {by}, which is not distinguishable from 0."
+
+
+def text_baselines(row: Row) -> str:
+    """Both baselines of the text by name."""
+    encoder = row.get("encoder_baseline")
+    shown = "no encoder" if encoder is None else f"encoder {number(encoder)}"
+    return f"words {number(row['text_baseline'])}, {shown}"
 
 
 def _acquiescence(scored: pl.DataFrame) -> str:

@@ -1,7 +1,7 @@
 """How figures look: one plotly template, and one colour and marker per persona wherever it appears.
 
 Colours are those of Okabe & Ito (2008) and Tol (2021), chosen to stay apart under the common colour-vision
-deficiencies; every persona also has its own marker, so that no figure speaks by colour alone.
+deficiencies, as far as they go; personas also differ by marker, so that no figure speaks by colour alone.
 """
 
 from __future__ import annotations
@@ -42,6 +42,22 @@ _RESERVED = {
     "mathematician": PersonaStyle("#56b4e9", "square"),
     "poet": PersonaStyle("#cc79a7", "diamond"),
     "slacker": PersonaStyle("#999933", "triangle-down"),
+    # Those below are as far as they can be from all others in CIELAB (at least 25), not too bright and not too bold.
+    "contrarian": PersonaStyle("#f04060", "hexagram"),
+    "strategist": PersonaStyle("#303000", "diamond-tall"),
+    "sentient_ai": PersonaStyle("#9080f0", "star-square"),
+    "archivist": PersonaStyle("#805010", "octagon"),
+    "stickler": PersonaStyle("#005040", "triangle-ne"),
+    "hedonist": PersonaStyle("#f080f0", "star-diamond"),
+    "caregiver": PersonaStyle("#60b030", "hexagon2"),
+    "tinkerer": PersonaStyle("#e09070", "diamond-wide"),
+    "sceptic": PersonaStyle("#402050", "star-triangle-down"),
+    "storyteller": PersonaStyle("#8060a0", "star-triangle-up"),
+    "idealist": PersonaStyle("#f04090", "triangle-se"),
+    "clerk": PersonaStyle("#905050", "triangle-sw"),
+    "teacher": PersonaStyle("#208090", "triangle-nw"),
+    "comedian": PersonaStyle("#b02010", "hourglass"),
+    "placebo_character": PersonaStyle("#708050", "x"),
     "all": PersonaStyle(POOLED, "circle"),
 }
 _FREE = (

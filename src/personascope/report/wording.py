@@ -10,6 +10,7 @@ from collections.abc import Iterable
 MISSING = "not available"
 _SPECIAL = {
     "social_self_esteem": "Social self-esteem",
+    "sentient_ai": "Sentient AI",
     "eot": "end of the user's turn (eot)",
     "answer": "start of the answer (answer)",
     "all": "all personas pooled",
