@@ -18,7 +18,7 @@ from personascope.experiments.probe_study import (
     Asked,
     answer_tables,
     ask,
-    load_asked,
+    begin_study,
     load_probed_model,
     preference_directions,
     save_directions,
@@ -32,13 +32,10 @@ from personascope.experiments.runs import RunFolder
 def run_layer_sweep(recipe: LayerSweepRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
     """Run, continue or find finished; returns the page's path. Arguments and errors: see `studies.run_study`."""
     run = RunFolder(folder, recipe, fork)
-    if run.is_finished():
+    begun = begin_study(run, recipe, recipe.hexaco)
+    if begun is None:
         return run.report
-    asked = load_asked(recipe, recipe.hexaco)
-    engine = load_probed_model(recipe.model, recipe)
-    run.begin({plan.name: plan.fields() for plan in asked.plans(engine, recipe)})
-    if run.is_finished():  # a fork of before
-        return run.report
+    asked, engine = begun
 
     answered = ask(engine, asked, recipe, run, progress)
     stores, material = answered.stores, asked.material

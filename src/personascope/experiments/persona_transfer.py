@@ -15,8 +15,7 @@ from personascope.experiments.pages import write_page
 from personascope.experiments.probe_study import (
     answer_tables,
     ask,
-    load_asked,
-    load_probed_model,
+    begin_study,
     preference_directions,
     save_directions,
 )
@@ -30,13 +29,10 @@ from personascope.experiments.transfer_tables import facet_transfer_tables, tran
 def run_transfer(recipe: TransferRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
     """Run, continue or find finished; returns the page's path. Arguments and errors: see `studies.run_study`."""
     run = RunFolder(folder, recipe, fork)
-    if run.is_finished():
+    begun = begin_study(run, recipe, recipe.hexaco)
+    if begun is None:
         return run.report
-    asked = load_asked(recipe, recipe.hexaco)
-    engine = load_probed_model(recipe.model, recipe)
-    run.begin({plan.name: plan.fields() for plan in asked.plans(engine, recipe)})
-    if run.is_finished():  # a fork of before
-        return run.report
+    asked, engine = begun
 
     answered = ask(engine, asked, recipe, run, progress)
     stores, material = answered.stores, asked.material

@@ -85,6 +85,20 @@ def load_probed_model(part: ModelPart, recipe: ProbeStudy) -> HookEngine:
     return engine
 
 
+def begin_study(run: RunFolder, recipe: ProbeStudy, hexaco: HexacoPart | None) -> tuple[Asked, HookEngine] | None:
+    """What is asked, and of which model, with the run bound to both; None where the run is finished.
+
+    Raises:
+        PersonascopeError: everything that can be found wrong before the first row.
+    """
+    if run.is_finished():
+        return None
+    asked = load_asked(recipe, hexaco)
+    engine = load_probed_model(recipe.model, recipe)
+    run.begin({plan.name: plan.fields() for plan in asked.plans(engine, recipe)})
+    return None if run.is_finished() else (asked, engine)  # a fork of before
+
+
 @dataclass(frozen=True)
 class Answered:
     """All that was answered and kept: what was chosen, and the stores by name."""
