@@ -12,7 +12,6 @@ from personascope.experiments.elicitation import ChoiceMaterial, answered_choice
 from personascope.experiments.encoding import formatted
 from personascope.experiments.recipe_parts import ActivationsPart
 from personascope.experiments.shift_scores import BASELINE, choice_values, design_material, spread_out
-from personascope.instruments.pairs import d_regular_pairs
 from personascope.instruments.shifts import load_shift_design
 from personascope.measures.shift_targets import target_shifts
 from personascope.measures.shifts import shift_correlations, shift_table
@@ -29,7 +28,7 @@ def main(*, model: str = "smollm2", per_topic: int = 5, out: Path = Path("runs/s
     kept = ActivationsPart(layers=(layer,), positions=("eot",))
 
     # the plain assistant on the pool, to train on; other tasks under prompts that love, hate or mention their subject
-    plain = ChoiceMaterial(pool, (load_personas()["assistant"],), tuple(d_regular_pairs(len(topics), degree=4, seed=0)))
+    plain = ChoiceMaterial.regular(pool, [load_personas()["assistant"]], degree=4, seed=0)
     design = spread_out(load_shift_design("targeted"), 4)  # groups of prompts that differ in nothing but valence
     moved = design_material(design, degree=2, seed=0)
     (choices, store), (new_choices, new_store) = (

@@ -14,7 +14,6 @@ import numpy as np
 from personascope import collect, load_model, load_personas, load_tasks
 from personascope.experiments.elicitation import ChoiceMaterial, answered_choices, choice_plan, outcomes_of, task_plan
 from personascope.experiments.recipe_parts import ActivationsPart
-from personascope.instruments.pairs import d_regular_pairs
 from personascope.measures.reliability import split_half
 from personascope.models.encoder import load_encoder
 from personascope.probes.evaluate import evaluate_ridge
@@ -32,7 +31,7 @@ def main(*, model: str = "smollm2", per_topic: int = 6, out: Path = Path("runs/s
     n, texts, topics = len(pool.tasks), pool.frame()["text"].to_list(), pool.frame()["topic"].to_numpy()
 
     # ask for choices in both orders; cache the residual stream of each task alone, after every block
-    asked = ChoiceMaterial(pool, (load_personas()[PERSONA],), tuple(d_regular_pairs(n, degree=4, seed=0)))
+    asked = ChoiceMaterial.regular(pool, [load_personas()[PERSONA]], degree=4, seed=0)
     answered = answered_choices(collect(choice_plan(engine, asked), engine, out / "choices"))
     store = collect(task_plan(engine, asked, ActivationsPart(positions=(POSITION,))), engine, out / "tasks")
 

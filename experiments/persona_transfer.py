@@ -15,7 +15,6 @@ from personascope import collect, load_model, load_personas, load_tasks, transfe
 from personascope.experiments.elicitation import ChoiceMaterial, answered_choices, choice_plan, outcomes_of, task_plan
 from personascope.experiments.encoding import formatted
 from personascope.experiments.recipe_parts import ActivationsPart
-from personascope.instruments.pairs import d_regular_pairs
 from personascope.measures.reliability import split_half
 from personascope.models.encoder import load_encoder
 from personascope.report.figures_sharing import transfer_curves
@@ -27,9 +26,8 @@ def main(*, model: str = "smollm2", per_topic: int = 4, out: Path = Path("runs/s
     """Ask, cache, transfer, with `per_topic` tasks of each topic. Run again, nothing is computed twice."""
     engine, pool, personas = load_model(model), load_tasks().subset(per_topic), load_personas()
     n, texts, topics = len(pool.tasks), pool.frame()["text"].to_list(), pool.frame()["topic"].to_numpy()
-    # ask everybody the same pairs in both orders; cache every task under every persona
-    who, pairs = tuple(personas[name] for name in PERSONAS), tuple(d_regular_pairs(n, degree=4, seed=0))
-    asked = ChoiceMaterial(pool, who, pairs)
+    # ask everybody pairs of its own (shared ones would share errors) in both orders; cache every task under everybody
+    asked = ChoiceMaterial.regular(pool, [personas[name] for name in PERSONAS], degree=4, seed=0)
     answered = answered_choices(collect(choice_plan(engine, asked), engine, out / "choices"))
     kept = ActivationsPart(layers=tuple(engine.n_layers * k // 4 for k in (1, 2, 3)), positions=(POSITION,))
     store = collect(task_plan(engine, asked, kept), engine, out / "tasks")
@@ -43,10 +41,10 @@ def main(*, model: str = "smollm2", per_topic: int = 4, out: Path = Path("runs/s
 
     # an encoder has no preferences, but it reads what kinds of task a persona's prompt names
     encoder, frames = load_encoder(), []
-    words = {one.name: encoder.encode([formatted(one.phrasings[0].system, text) for text in texts]) for one in who}
+    words = {one.name: encoder.encode([formatted(one.phrasings[0].system, text) for text in texts]) for one in asked.choosers}
     how: dict[str, Any] = {"position": POSITION, "reliabilities": reliable, "text_features": words}
     for layer in store.layers:  # rows are in the order of the plan: persona by persona
-        features = dict(zip(PERSONAS, store.layer(layer, POSITION).reshape(len(who), n, -1), strict=True))
+        features = dict(zip(PERSONAS, store.layer(layer, POSITION).reshape(len(asked.choosers), n, -1), strict=True))
         frames.append(transfer_matrix(features, utilities, topics, layer=layer, **how).frame())
 
     # off the diagonal: sharing is r beyond utility_r, both corrected for errors, and beyond the encoder's r

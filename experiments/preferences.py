@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 
 from personascope import collect, load_model, load_personas, load_tasks
 from personascope.experiments.elicitation import ChoiceMaterial, answered_choices, choice_plan, outcomes_of
-from personascope.instruments.pairs import d_regular_pairs, uniform_pairs
+from personascope.experiments.elicitation import evaluation_pairs as pairs_never_fitted
 from personascope.measures.choices import choice_table, order_bias
 from personascope.measures.reliability import split_half
 from personascope.measures.transitivity import CHANCE, transitivity
@@ -27,11 +27,11 @@ def main(*, model: str = "smollm2", per_topic: int = 2, out: Path = Path("runs/s
     engine, pool, personas = load_model(model), load_tasks().subset(per_topic), load_personas()
     n, who = len(pool.tasks), tuple(personas[name] for name in PERSONAS)
 
-    # ask everybody the same pairs in both orders, and as many others that nothing is fitted on
-    asked = ChoiceMaterial(pool, who, tuple(d_regular_pairs(n, degree=6, seed=0)))
-    held_out = ChoiceMaterial(pool, who, tuple(uniform_pairs(n, n, seed=0, exclude=asked.pairs)))
+    # ask everybody pairs of its own in both orders, and others that nothing is fitted on
+    asked = ChoiceMaterial.regular(pool, who, degree=6, seed=0)
+    held_out = choice_plan(engine, asked, pairs=pairs_never_fitted(asked, n, seed=0))
     answered = answered_choices(collect(choice_plan(engine, asked), engine, out / "choices"))
-    unseen = choice_table(answered_choices(collect(choice_plan(engine, held_out), engine, out / "held-out")))
+    unseen = choice_table(answered_choices(collect(held_out, engine, out / "held-out")))
 
     # fit utilities; do they agree between halves of the pairs, have a scale at all, and predict the pairs held out?
     utilities, trust = [], []

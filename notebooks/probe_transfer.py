@@ -32,7 +32,6 @@ from personascope import collect, load_model, load_personas, load_tasks, transfe
 from personascope.experiments.elicitation import ChoiceMaterial, answered_choices, choice_plan, outcomes_of, task_plan
 from personascope.experiments.encoding import formatted
 from personascope.experiments.recipe_parts import ActivationsPart
-from personascope.instruments.pairs import d_regular_pairs
 from personascope.instruments.personas import pick_personas
 from personascope.measures.choices import choice_table, order_bias
 from personascope.measures.reliability import split_half
@@ -62,14 +61,15 @@ model = load_model(MODEL)
 pool = load_tasks().subset(PER_TOPIC)
 n = len(pool.tasks)
 personas = tuple(pick_personas(load_personas(), PERSONAS))
-asked = ChoiceMaterial(pool, personas, tuple(d_regular_pairs(n, DEGREE, seed=0)))
+asked = ChoiceMaterial.regular(pool, personas, degree=DEGREE, seed=0)
 pl.DataFrame({"persona": PERSONAS, "system prompt": [persona.phrasings[0].system for persona in personas]})
 
 # %% [markdown]
 # ## Asking
 #
-# All personas are asked the same pairs, each in both orders, and answer by the probabilities of the labels A and B.
-# Each task is then shown alone, and the residual stream is kept.
+# Every persona is asked pairs of its own, each in both orders, and answers by the probabilities of the labels A and B.
+# With the same pairs for all, what is peculiar to a pair would be an error that their utilities share. Each task is then
+# shown alone, and the residual stream is kept.
 
 # %%
 choices = collect(choice_plan(model, asked), model, OUT / "choices")

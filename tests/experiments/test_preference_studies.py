@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
 from personascope.errors import DataError, RecipeError
 from personascope.experiments.recipe import Study, load_recipe
@@ -96,17 +98,32 @@ def test_counts_of_choices_follow_from_the_recipe(finished_study: Finished) -> N
     assert len(table(folder, "stated_ratings")) == personas * tasks
 
 
-def test_pairs_that_are_never_fitted_are_none_of_those_that_were(finished_study: Finished) -> None:
-    fitted = {
-        tuple(sorted(pair))
-        for pair in table(finished_study("preferences"), "choices").select("task_a", "task_b").iter_rows()
-    }
-    from personascope.activations.store import ActivationStore
+def asked_pairs(folder: Path, *stores: str) -> dict[str, set[tuple[str, ...]]]:
+    """Unordered pairs of each persona in some stores."""
+    found: dict[str, set[tuple[str, ...]]] = {}
+    for name in stores:
+        rows = ActivationStore.open(folder / "stores" / name).rows
+        for persona, first, second in rows.select("persona", "first", "second").iter_rows():
+            found.setdefault(persona, set()).add(tuple(sorted((first, second))))
+    return found
 
-    store = ActivationStore.open(finished_study("preferences") / "stores" / "choices-evaluation")
-    held = {tuple(sorted(pair)) for pair in store.rows.select("first", "second").iter_rows()}
-    assert len(held) == 6
-    assert not held & fitted
+
+def test_pairs_that_are_never_fitted_are_none_of_those_that_were(finished_study: Finished) -> None:
+    folder = finished_study("preferences")
+    fitted = asked_pairs(folder, *(name for name in rows_of(folder) if name == "choices" or "round" in name))
+    held = asked_pairs(folder, "choices-evaluation")
+    assert {persona: len(pairs) for persona, pairs in held.items()} == dict.fromkeys(fitted, 6)
+    assert not any(held[persona] & fitted[persona] for persona in fitted)
+
+
+def test_personas_are_asked_pairs_of_their_own_and_each_wording_the_same(finished_study: Finished) -> None:
+    regular = asked_pairs(finished_study("preferences"), "choices")
+    distinct = {frozenset(pairs) for pairs in regular.values()}
+    assert len(distinct) == len(regular) == 3
+    for pairs in regular.values():
+        counts = Counter(task for pair in pairs for task in pair)
+        assert set(counts.values()) == {4}  # the degree of the recipe, for every task
+    assert asked_pairs(finished_study("preferences"), "choices-wording-2") == regular
 
 
 def test_an_interrupted_run_with_chosen_pairs_ends_the_same(

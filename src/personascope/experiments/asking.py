@@ -13,7 +13,7 @@ from personascope.experiments.recipe_parts import ActivationsPart
 from personascope.models.engine import HookEngine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Material(ChoiceMaterial):
     """What a recipe asks: items and tasks, who answers them, and which tasks are compared."""
 

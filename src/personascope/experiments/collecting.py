@@ -60,3 +60,8 @@ def collect_plan(plan: Plan, engine: HookEngine, run: HasStores, progress: Progr
 def store_facts(stores: Mapping[str, ActivationStore]) -> dict[str, object]:
     """Rows and plan key of each store, for the provenance."""
     return {"stores": {name: {"rows": store.n_rows, "plan_key": store.key} for name, store in stores.items()}}
+
+
+def named(progress: Progress, name: str) -> Callable[[int, int], None]:
+    """Progress of one part, by its name."""
+    return lambda done, total: progress(name, done, total)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -31,11 +31,35 @@ ROWS_PER_SHARD = 1024
 
 @dataclass(frozen=True)
 class ChoiceMaterial:
-    """Which tasks are compared, and who chooses; the first persona is the baseline."""
+    """Which tasks are compared, and who chooses; the first persona is the baseline.
+
+    `pairs` are those of everybody who has none of its own in `own_pairs`.
+    """
 
     pool: TaskPool
     choosers: tuple[Persona, ...]
     pairs: tuple[Pair, ...]
+    own_pairs: Mapping[str, tuple[Pair, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def regular(cls, pool: TaskPool, choosers: Sequence[Persona], *, degree: int, seed: int) -> ChoiceMaterial:
+        """A d-regular design for each persona, drawn anew: seed, seed + 1 ... in their order.
+
+        What is peculiar to a pair of tasks is an error of utilities. Personas that were asked the same pairs would
+        share it, and their utilities would correlate for that alone, beyond what their reliabilities allow.
+
+        Raises:
+            DataError: no such design exists.
+        """
+        drawn = {
+            persona.name: tuple(d_regular_pairs(len(pool.tasks), degree, seed + number))
+            for number, persona in enumerate(choosers)
+        }
+        return cls(pool, tuple(choosers), drawn[choosers[0].name], drawn)
+
+    def pairs_of(self, persona: str) -> tuple[Pair, ...]:
+        """The pairs that a persona is asked."""
+        return self.own_pairs.get(persona, self.pairs)
 
     @property
     def personas(self) -> list[str]:
@@ -60,11 +84,8 @@ def load_choice_material(recipe: ChoiceStudy) -> ChoiceMaterial:
     personas = load_personas()
     if recipe.personas is not None:
         personas |= load_personas(recipe.personas)
-    return ChoiceMaterial(
-        pool=pool,
-        choosers=tuple(pick_personas(personas, list(part.personas))),
-        pairs=tuple(d_regular_pairs(len(pool.tasks), part.degree, recipe.seed)),
-    )
+    choosers = pick_personas(personas, list(part.personas))
+    return ChoiceMaterial.regular(pool, choosers, degree=part.degree, seed=recipe.seed)
 
 
 def choice_prompt(engine: HookEngine, persona: Persona, first: Task, second: Task, *, wording: int = 0) -> Prompt:
@@ -84,10 +105,10 @@ def choice_plan(
 ) -> Plan:
     """Pairs in both orders; answers only, rows carry persona, first, second.
 
-    `pairs` of each persona that is asked, by its name; by default all of the material's of everybody.
+    `pairs` of each persona that is asked, by its name; by default those of the material, of everybody.
     """
     tasks = material.pool.tasks
-    asked = dict.fromkeys(material.personas, material.pairs) if pairs is None else pairs
+    asked = {name: material.pairs_of(name) for name in material.personas} if pairs is None else pairs
     rows = tuple(
         Row(
             id=f"{persona.name}/{tasks[a].id}/{tasks[b].id}",
@@ -184,15 +205,13 @@ def elicit(
     choices = [regular]
     if part.active is not None:
         settings = ActiveSettings(len(material.pool.tasks), part.degree, **part.active.model_dump(), seed=recipe.seed)
-        designs = {name: PairDesign.start(settings) for name in material.personas}
+        starts = (replace(settings, seed=recipe.seed + number) for number in range(len(material.personas)))
+        designs = {name: PairDesign.start(start) for name, start in zip(material.personas, starts, strict=True)}
         choices += _rounds(engine, material, part, designs, stores, (run, progress), regular)
     evaluation = None
     if part.evaluation_pairs:
-        fitted = _fitted_pairs(material, designs)
-        uniform = uniform_pairs(len(material.pool.tasks), part.evaluation_pairs, recipe.seed, exclude=fitted)
-        plan = choice_plan(
-            engine, material, name=f"{CHOICES}-evaluation", pairs=dict.fromkeys(material.personas, uniform)
-        )
+        uniform = evaluation_pairs(material, part.evaluation_pairs, recipe.seed, designs)
+        plan = choice_plan(engine, material, name=f"{CHOICES}-evaluation", pairs=uniform)
         stores[plan.name] = collect_plan(plan, engine, run, progress)
         evaluation = answered_choices(stores[plan.name])
     return Elicited(pl.concat(choices), tuple(wordings), evaluation, designs, stores)
@@ -226,9 +245,21 @@ def _rounds(
         yield new
 
 
-def _fitted_pairs(material: ChoiceMaterial, designs: Mapping[str, PairDesign]) -> set[Pair]:
-    """Pairs that any persona was asked: the evaluation set is the same for all."""
-    return set(material.pairs).union(*(design.pairs for design in designs.values()))
+def evaluation_pairs(
+    material: ChoiceMaterial, n: int, seed: int, designs: Mapping[str, PairDesign] | None = None
+) -> dict[str, tuple[Pair, ...]]:
+    """So many pairs for each persona, drawn uniformly from those that it was not asked.
+
+    Raises:
+        DataError: fewer pairs are left.
+    """
+    asked = {name: material.pairs_of(name) for name in material.personas}
+    asked |= {name: design.pairs for name, design in (designs or {}).items()}
+    n_tasks = len(material.pool.tasks)
+    return {
+        name: tuple(uniform_pairs(n_tasks, n, seed + number, exclude=pairs))
+        for number, (name, pairs) in enumerate(asked.items())
+    }
 
 
 def design_table(designs: Mapping[str, PairDesign]) -> pl.DataFrame:

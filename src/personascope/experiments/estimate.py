@@ -102,7 +102,13 @@ def estimate_preferences(recipe: PreferencesRecipe) -> list[PlanLine]:
     if part is not None:
         names = list(part.personas or material.personas)
         personas = pick_personas({persona.name: persona for persona in material.choosers}, names)
-        rows = choice_rows(engine, personas, material.pool.tasks, material.pairs[: part.pairs])
+        rows = [
+            row
+            for persona in personas
+            for row in choice_rows(
+                engine, [persona], material.pool.tasks, material.pairs_of(persona.name)[: part.pairs]
+            )
+        ]
         lines.append(_written_line("written choices", engine, [row.prompt for row in rows], part))
     return lines
 

@@ -8,7 +8,7 @@ are written out.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import polars as pl
 
 from personascope.activations.plan import Plan
 from personascope.activations.store import ActivationStore
-from personascope.experiments.collecting import Progress, collect_plan, store_facts
+from personascope.experiments.collecting import Progress, collect_plan, named, store_facts
 from personascope.experiments.pages import write_page
 from personascope.experiments.plans import answers_only, load_model_part
 from personascope.experiments.questionnaires import (
@@ -62,7 +62,7 @@ def run_hexaco(recipe: HexacoRecipe, folder: Path, progress: Progress, *, fork: 
                 written,
                 run.store(f"{label}+{read_out}"),
                 seed=recipe.seed,
-                progress=_named(progress, f"{label}, {read_out}"),
+                progress=named(progress, f"{label}, {read_out}"),
             )
         run.seconds[f"write {label}"] = time.monotonic() - started
     engines.drop()
@@ -114,10 +114,6 @@ def study_plans(engine: HookEngine, label: str, asked: Questionnaire, recipe: He
 def _slug(variant: str) -> str:
     """The name of a variant as part of a folder's name; + stands in no label of a model."""
     return variant.replace(",", "").replace(" ", "-")
-
-
-def _named(progress: Progress, name: str) -> Callable[[int, int], None]:
-    return lambda done, total: progress(name, done, total)
 
 
 def _answers(answered: Mapping[str, _Answered], asked: Questionnaire) -> dict[str, pl.DataFrame]:

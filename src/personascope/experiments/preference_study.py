@@ -15,7 +15,7 @@ from personascope.activations.plan import Plan
 from personascope.activations.store import ActivationStore
 from personascope.activations.texts import Writing
 from personascope.experiments.choice_judges import ChoiceJudge, EndpointJudge, LocalJudge
-from personascope.experiments.collecting import Progress, collect_plan, store_facts
+from personascope.experiments.collecting import Progress, collect_plan, named, store_facts
 from personascope.experiments.elicitation import ChoiceMaterial, elicit, first_plans, load_choice_material
 from personascope.experiments.pages import write_page
 from personascope.experiments.plans import answers_only, load_model_part
@@ -83,20 +83,24 @@ def write(
 ) -> pl.DataFrame:
     """Choices made by beginning the task, read by the parser and, where it cannot, by the judge."""
     names = list(part.personas or material.personas)
-    started = time.monotonic()
-    written = write_choices(
-        engine,
-        pick_personas({persona.name: persona for persona in material.choosers}, names),
-        material.pool.tasks,
-        material.pairs[: part.pairs],
-        run.store(WRITTEN),
-        Writing(part.max_new_tokens, part.temperature, part.samples, recipe.seed),
-        thinking=part.thinking,
-        judge=_judge(engine, part),
-        progress=lambda done, total: progress("written choices", done, total),
-    )
+    personas = pick_personas({persona.name: persona for persona in material.choosers}, names)
+    started, judge = time.monotonic(), _judge(engine, part)
+    written = [  # each has its own pairs
+        write_choices(
+            engine,
+            [persona],
+            material.pool.tasks,
+            material.pairs_of(persona.name)[: part.pairs],
+            run.store(WRITTEN),
+            Writing(part.max_new_tokens, part.temperature, part.samples, recipe.seed),
+            thinking=part.thinking,
+            judge=judge,
+            progress=named(progress, f"written choices, {persona.name}"),
+        )
+        for persona in personas
+    ]
     run.seconds["write choices"] = time.monotonic() - started
-    return written
+    return pl.concat(written)
 
 
 def _judge(engine: HookEngine, part: WrittenChoicesPart) -> ChoiceJudge | None:

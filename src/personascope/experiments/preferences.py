@@ -106,7 +106,7 @@ def trust_tables(
     for persona in material.personas:
         own = outcomes_of(elicited.choices, persona, number)
         circles += _circles(persona, own, how, recipe)
-        pairs = outcomes_of(elicited.choices.join(_pairs_of(elicited), on=["first", "second"]), persona, number)
+        pairs = outcomes_of(_first_wording(elicited), persona, number)
         for wording, answered in enumerate(elicited.wordings, start=2):
             found = retest(pairs, outcomes_of(answered, persona, number), **seeds, **how)
             retests.append({"persona": persona, "wording": wording, **vars(found)})
@@ -121,10 +121,11 @@ def trust_tables(
     return {name: table for name, table in found_tables.items() if not table.is_empty()}
 
 
-def _pairs_of(elicited: Elicited) -> pl.DataFrame:
-    """The ordered pairs that every wording was asked, so that wordings are compared on the same ones."""
-    asked = elicited.wordings[0] if elicited.wordings else elicited.choices
-    return asked.select("first", "second").unique()
+def _first_wording(elicited: Elicited) -> pl.DataFrame:
+    """Choices in the first wording between the pairs that the others were asked too, so that all have the same."""
+    if not elicited.wordings:
+        return elicited.choices
+    return elicited.choices.join(elicited.wordings[0], on=["persona", "first", "second"], how="semi")
 
 
 def _circles(persona: str, own: Outcomes, how: Mapping[str, Any], recipe: ChoiceStudy) -> list[dict[str, Any]]:
