@@ -41,10 +41,11 @@ def main(*, model: str = "smollm2", per_topic: int = 4, out: Path = Path("runs/s
 
     # an encoder has no preferences, but it reads what kinds of task a persona's prompt names
     encoder, frames = load_encoder(), []
-    words = {one.name: encoder.encode([formatted(one.phrasings[0].system, text) for text in texts]) for one in asked.choosers}
+    systems = {one.name: one.phrasings[0].system for one in asked.choosers}
+    words = {name: encoder.encode([formatted(system, text) for text in texts]) for name, system in systems.items()}
     how: dict[str, Any] = {"position": POSITION, "reliabilities": reliable, "text_features": words}
     for layer in store.layers:  # rows are in the order of the plan: persona by persona
-        features = dict(zip(PERSONAS, store.layer(layer, POSITION).reshape(len(asked.choosers), n, -1), strict=True))
+        features = dict(zip(PERSONAS, store.layer(layer, POSITION).reshape(len(PERSONAS), n, -1), strict=True))
         frames.append(transfer_matrix(features, utilities, topics, layer=layer, **how).frame())
 
     # off the diagonal: sharing is r beyond utility_r, both corrected for errors, and beyond the encoder's r
