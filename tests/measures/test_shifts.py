@@ -7,7 +7,7 @@ from personascope.errors import DataError
 from personascope.instruments.shifts import load_shift_design
 from personascope.measures.shift_grid import SETS, grids
 from personascope.measures.shift_targets import rank_summary, target_ranks, target_shifts
-from personascope.measures.shifts import shift_correlations, shift_table
+from personascope.measures.shifts import KNOWN, level_table, shift_correlations, shift_table
 
 FAST = {"n_resamples": 200, "n_permutations": 200}
 
@@ -76,6 +76,25 @@ def test_a_shift_is_the_value_minus_that_of_the_baseline():
         for name, frame in (("choice", choice), ("score", score.filter(pl.col("scorer") == row["scorer"]))):
             value, plain = (cell(frame, condition=c, task=row["task"])[name] for c in (row["condition"], "baseline"))
             assert row[f"{name}_shift"] == value - plain
+
+
+def test_levels_are_the_values_themselves_beside_the_choices_without_the_prompt():
+    design = made_design()
+    choice, score = made_tables(design, 2.0, {"probe": 1.0})
+    table = level_table(choice, score, design)
+    probe, known = (table.filter(pl.col("scorer") == name) for name in ("probe", KNOWN))
+    own = probe.join(choice, on=["condition", "task"]).join(score, on=["scorer", "condition", "task"])
+    assert own["choice_shift"].equals(own["choice"], check_names=False)
+    assert own["score_shift"].equals(own["score"], check_names=False)
+    plain = choice.filter(pl.col("condition") == "baseline").select("task", plain="choice")
+    assert known.join(plain, on="task").select((pl.col("score_shift") == pl.col("plain")).all()).item()
+    found = shift_correlations(table, against=KNOWN, **FAST)
+    on_target = cell(found, scorer="probe", cells="on_target", statistic="pearson")
+    active = own.filter((pl.col("role") == "target") & (pl.col("polarity") != 0))
+    assert on_target["value"] == pytest.approx(np.corrcoef(active["choice"], active["score"])[0, 1])
+    assert on_target["difference"] == pytest.approx(
+        on_target["value"] - cell(found, scorer=KNOWN, cells="on_target", statistic="pearson")["value"]
+    )
 
 
 def test_holes_and_repetitions_are_named():

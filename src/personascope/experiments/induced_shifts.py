@@ -23,14 +23,12 @@ from personascope.experiments.elicitation import TASKS
 from personascope.experiments.pages import write_page
 from personascope.experiments.probe_study import (
     Asked,
-    answer_tables,
-    ask,
+    ask_and_probe,
     load_asked,
     load_probed_model,
     preference_directions,
     save_directions,
 )
-from personascope.experiments.probing import probe_tables
 from personascope.experiments.recipe import ShiftsRecipe
 from personascope.experiments.results_preferences import shift_results
 from personascope.experiments.runs import RunFolder
@@ -111,11 +109,9 @@ def run_shifts(recipe: ShiftsRecipe, folder: Path, progress: Progress, *, fork: 
     if run.is_finished():  # a fork of before
         return run.report
 
-    answered = ask(engine, moved.asked, recipe, run, progress)
-    stores, material = dict(answered.stores), moved.asked.material
+    stores, tables = ask_and_probe(engine, moved.asked, recipe, run, progress)
+    material = moved.asked.material
     stores |= {name: collect_plan(plan, engine, run, progress) for name, plan in plans.items()}
-    tables = answer_tables(answered, moved.asked, recipe, run)
-    tables |= run.stage("probes", lambda: probe_tables(stores, tables, material, recipe, progress))
     systems = {persona.name: persona.phrasings[0].system for persona in (*material.choosers, *moved.readers)}
     tables |= _scored(moved, stores, tables, systems, recipe, run, progress)
     found = preference_directions(engine, stores[TASKS], tables["utilities"], material, recipe, stores[TASKS].layers)

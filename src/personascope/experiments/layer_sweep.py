@@ -14,16 +14,15 @@ from personascope.experiments.layer_geometry import facet_geometry, layer_agreem
 from personascope.experiments.pages import write_page
 from personascope.experiments.preferences import preference_tables
 from personascope.experiments.probe_study import (
-    Answered,
     Asked,
-    answer_tables,
     ask,
+    ask_and_probe,
     begin_study,
     load_probed_model,
     preference_directions,
     save_directions,
 )
-from personascope.experiments.probing import probe_tables
+from personascope.experiments.probing import Stores
 from personascope.experiments.recipe import LayerSweepRecipe
 from personascope.experiments.results_preferences import sweep_results
 from personascope.experiments.runs import RunFolder
@@ -36,11 +35,8 @@ def run_layer_sweep(recipe: LayerSweepRecipe, folder: Path, progress: Progress, 
     if begun is None:
         return run.report
     asked, engine = begun
-
-    answered = ask(engine, asked, recipe, run, progress)
-    stores, material = answered.stores, asked.material
-    tables = answer_tables(answered, asked, recipe, run)
-    tables |= run.stage("probes", lambda: probe_tables(stores, tables, material, recipe, progress))
+    stores, tables = ask_and_probe(engine, asked, recipe, run, progress)
+    material = asked.material
     tables |= run.stage("controls", lambda: control_tables(stores, tables, material, recipe, progress))
     tables |= run.stage(
         "layers",
@@ -58,7 +54,7 @@ def run_layer_sweep(recipe: LayerSweepRecipe, folder: Path, progress: Progress, 
     backends = {recipe.model.label: engine.fingerprint()}
     del engine  # before another model is loaded
     if recipe.other_model is not None:
-        tables |= other_model(answered, asked, tables, recipe, run, progress, backends)
+        tables |= other_model(stores, asked, tables, recipe, run, progress, backends)
     run.write_results(sweep_results(tables))
     run.write_provenance(backends, store_facts(stores))
     write_page(run, recipe, tables)
@@ -66,7 +62,7 @@ def run_layer_sweep(recipe: LayerSweepRecipe, folder: Path, progress: Progress, 
 
 
 def other_model(
-    answered: Answered,
+    stores: Stores,
     asked: Asked,
     tables: dict[str, pl.DataFrame],
     recipe: LayerSweepRecipe,
@@ -92,7 +88,7 @@ def other_model(
         "cross-model",
         lambda: cross_model_tables(
             (recipe.model.label, label),
-            (answered.stores, found.stores),
+            (stores, found.stores),
             (tables, pair),
             asked.material,
             recipe,

@@ -13,13 +13,11 @@ from personascope.experiments.collecting import Progress, store_facts
 from personascope.experiments.elicitation import TASKS
 from personascope.experiments.pages import write_page
 from personascope.experiments.probe_study import (
-    answer_tables,
-    ask,
+    ask_and_probe,
     begin_study,
     preference_directions,
     save_directions,
 )
-from personascope.experiments.probing import probe_tables
 from personascope.experiments.recipe import TransferRecipe
 from personascope.experiments.results_preferences import transfer_results
 from personascope.experiments.runs import RunFolder
@@ -33,11 +31,8 @@ def run_transfer(recipe: TransferRecipe, folder: Path, progress: Progress, *, fo
     if begun is None:
         return run.report
     asked, engine = begun
-
-    answered = ask(engine, asked, recipe, run, progress)
-    stores, material = answered.stores, asked.material
-    tables = answer_tables(answered, asked, recipe, run)
-    tables |= run.stage("probes", lambda: probe_tables(stores, tables, material, recipe, progress))
+    stores, tables = ask_and_probe(engine, asked, recipe, run, progress)
+    material = asked.material
     tables |= run.stage("transfer", lambda: transfer_tables(stores[TASKS], tables, material, recipe, progress))
     if asked.questionnaire is not None:
         tables |= run.stage("facets", lambda: facet_transfer_tables(stores, tables, recipe, progress))

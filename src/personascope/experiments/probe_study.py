@@ -24,7 +24,7 @@ from personascope.experiments.elicitation import (
 )
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.preferences import preference_tables, trust_tables
-from personascope.experiments.probing import HEXACO
+from personascope.experiments.probing import HEXACO, probe_tables
 from personascope.experiments.profiles import profile_tables
 from personascope.experiments.questionnaires import Questionnaire, load_questionnaire, questionnaire_plan
 from personascope.experiments.recipe import ProbeStudy
@@ -117,15 +117,22 @@ def ask(engine: HookEngine, asked: Asked, recipe: ProbeStudy, run: HasStores, pr
     return Answered(elicited, stores)
 
 
-def answer_tables(answered: Answered, asked: Asked, recipe: ProbeStudy, run: RunFolder) -> dict[str, pl.DataFrame]:
-    """The stages that read the answers: preferences, how far they can be trusted, and the profile over facets."""
-    tables = run.stage("preferences", lambda: preference_tables(answered.elicited, asked.material, recipe))
-    tables |= run.stage("trust", lambda: trust_tables(answered.elicited, tables, asked.material, recipe))
+def ask_and_probe(
+    engine: HookEngine, asked: Asked, recipe: ProbeStudy, run: RunFolder, progress: Progress
+) -> tuple[dict[str, ActivationStore], dict[str, pl.DataFrame]]:
+    """Stores of all that was asked, and the tables that every study of probes has.
+
+    These are preferences, how far they can be trusted, the profile over facets where items were asked, and probes.
+    """
+    answered = ask(engine, asked, recipe, run, progress)
+    material, stores = asked.material, dict(answered.stores)
+    tables = run.stage("preferences", lambda: preference_tables(answered.elicited, material, recipe))
+    tables |= run.stage("trust", lambda: trust_tables(answered.elicited, tables, material, recipe))
     questionnaire = asked.questionnaire
     if questionnaire is not None:
-        store, bank = answered.stores[HEXACO], questionnaire.bank
-        tables |= run.stage("hexaco", lambda: profile_tables(store, bank, recipe, ()))
-    return tables
+        tables |= run.stage("hexaco", lambda: profile_tables(stores[HEXACO], questionnaire.bank, recipe, ()))
+    tables |= run.stage("probes", lambda: probe_tables(stores, tables, material, recipe, progress))
+    return stores, tables
 
 
 def preference_directions(

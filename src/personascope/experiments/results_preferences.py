@@ -86,6 +86,7 @@ def transfer_results(tables: Tables) -> dict[str, list[Record]]:
     layer = headline_layer(tables["transfer"])
     bias = ["train", "test", "third", "kind", "layer"]
     matched = ["first", "second", "direction", "offset", "offset_low", "offset_high", "n_matched", "layer"]
+    tracked = ["train", "test", "step", "utility_r", "difference", "difference_low", "difference_high", "layer"]
     diversity = ["test", "n_personas", "utility_r", "own_r", "n_subsets", "layer"]
     facets = []
     if "facet_transfer" in tables:
@@ -105,6 +106,7 @@ def transfer_results(tables: Tables) -> dict[str, list[Record]]:
         "sharing": [
             *_of(tables, "probe_bias", "correlation with a persona's utilities", "r", "n", bias, layer),
             *_of(tables, "matched_choices", "scores follow utilities", "r", "n", matched, layer),
+            *_of(tables, "persona_tracking", "r after removals, of another persona", "r", "n", tracked, layer),
             *_of(tables, "diversity", "transfer to a persona left out", "r", "n", diversity, layer),
         ],
         "facets": facets,
@@ -123,6 +125,7 @@ def shift_results(tables: Tables) -> dict[str, list[Record]]:
         "probes": probe_records(tables["probes"]),
         "shifts": [
             *_of(tables, "shift_correlations", "score shift against choice shift", "value", "n", cells),
+            *_of(tables, "shift_levels", "score against choice under the prompt", "value", "n", cells),
             *_of(tables, "shift_targets", "shift on target", "mean", "n", means),
             *({"name": "target ranked first", **row} for row in ranks.to_dicts()),
         ],

@@ -27,7 +27,7 @@ from personascope.instruments.personas import Persona
 from personascope.instruments.shifts import ShiftDesign
 from personascope.instruments.stimuli import Stimuli, Stimulus
 from personascope.measures.shift_targets import rank_summary, target_ranks, target_shifts
-from personascope.measures.shifts import shift_correlations, shift_table
+from personascope.measures.shifts import KNOWN, level_table, shift_correlations, shift_table
 from personascope.measures.stimulus_effects import persona_effect_differences, stimulus_effects
 
 Stores = Mapping[str, ActivationStore]
@@ -50,7 +50,8 @@ def shift_tables(
     """Shifts of choices against shifts of scores.
 
     Returns:
-        "shift_cells" (probe and encoder; see `shift_table`), "shift_correlations", "shift_targets", "shift_ranks" and
+        "shift_cells" (probe and encoder; see `shift_table`), "shift_correlations", "shift_levels" (the same of values
+        instead of shifts, against the choices without the prompt), "shift_targets", "shift_ranks" and
         "shift_rank_summary", all with a column layer; what is not read from a layer (choices, encoder) is repeated at
         each, so that it can stand beside the probe.
     """
@@ -59,17 +60,20 @@ def shift_tables(
     seeds: dict[str, Any] = {"n_resamples": recipe.resamples, "seed": recipe.seed}
 
     def at_layer(layer: int) -> dict[str, pl.DataFrame]:
-        cells = []
+        cells, levels = [], []
         for design in designs:
             read = _read(design, stores, tables, recipe, layer)
             scores = pl.concat([part for part in (read, words[design.name]) if part is not None])
-            cells.append(shift_table(choices[design.name], scores, design.frame(), baseline=BASELINE))
+            material = choices[design.name], scores, design.frame()
+            cells.append(shift_table(*material, baseline=BASELINE))
+            levels.append(level_table(*material, baseline=BASELINE))
         table = pl.concat(cells)
         shown = table.filter(pl.col("scorer").is_in([PROBE, ENCODER]))
         against = ENCODER if ENCODER in table["scorer"] else None
         found = {
             "shift_cells": shown,
             "shift_correlations": shift_correlations(table, against=against, **seeds),
+            "shift_levels": shift_correlations(pl.concat(levels), against=KNOWN, **seeds),
             "shift_targets": target_shifts(table, **seeds),
         }
         lives = shown.filter(pl.col("design") == BIOGRAPHY)

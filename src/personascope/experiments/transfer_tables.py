@@ -21,11 +21,14 @@ from personascope.probes.diversity import diversity_ablation
 from personascope.probes.geometry import cosine_with_null, persona_identity_directions
 from personascope.probes.matched_choices import matched_choices
 from personascope.probes.probe_bias import probe_bias
+from personascope.probes.removal import remove_directions
+from personascope.probes.tracking import persona_tracking
 from personascope.probes.transfer import TransferMatrix, transfer_matrix
 from personascope.probes.transfer_summaries import asymmetry, mean_transfer, weight_cosines
 
 MIN_PERSONAS = 3
 """Fewer leave none out of those that are trained on."""
+_REMOVED = 2
 
 
 def transfer_tables(
@@ -41,8 +44,9 @@ def transfer_tables(
 
     Returns:
         "transfer", "direction_cosines" (with persona identity), "transfer_asymmetry", "transfer_means" and
-        "weight_cosines"; with `further` also "probe_bias" (the first persona as yardstick), "matched_choices", and of
-        three personas or more "diversity".
+        "weight_cosines"; with `further` also "probe_bias" (the first persona as yardstick), "matched_choices",
+        "persona_tracking" (directions of the first persona removed one by one) and, of three personas or more,
+        "diversity".
     """
     names, topics = material.personas, codes(material.pool.frame()["topic"])
     texts = _formatted(material)
@@ -55,6 +59,7 @@ def transfer_tables(
         if further:
             found["probe_bias"] = probe_bias(matrix, reference=names[0])
             found["matched_choices"] = matched_choices(matrix, {name: own.features for name, own in rows.items()})
+            found["persona_tracking"] = _tracking(rows, topics, layer, recipe)
         if further and len(names) >= MIN_PERSONAS:
             found["diversity"] = _diversity(rows, topics, layer, recipe)
         return found
@@ -118,6 +123,26 @@ def _matrix(
         reliabilities=reliable,
         text_features=texts,
     )
+
+
+def _tracking(rows: Mapping[str, Rows], topics: np.ndarray, layer: int, recipe: ProbeStudy) -> pl.DataFrame:
+    first, *others = rows
+    removal = remove_directions(
+        rows[first].features,
+        rows[first].target,
+        groups=topics,
+        name="utility",
+        persona=first,
+        position=recipe.probes.position,
+        layer=layer,
+        others={name: rows[name].features for name in others},
+        n_steps=_REMOVED,
+        n_folds=recipe.probes.folds,
+        n_resamples=recipe.resamples,
+        seed=recipe.seed,
+    )
+    utilities = {name: own.target for name, own in rows.items()}
+    return persona_tracking(removal, utilities, topics, n_resamples=recipe.resamples, seed=recipe.seed)
 
 
 def _diversity(rows: Mapping[str, Rows], topics: np.ndarray, layer: int, recipe: ProbeStudy) -> pl.DataFrame:

@@ -25,6 +25,9 @@ _FEWEST_CELLS = 3
 _Weights: TypeAlias = tuple[Float[np.ndarray, "resample condition"], Float[np.ndarray, "resample task"]]
 _Orders: TypeAlias = Int[np.ndarray, "_ condition"]
 
+KNOWN = "choices without the prompt"
+"""The scorer of `level_table` that knows what is preferred, but not the prompt."""
+
 
 def shift_table(
     choice: pl.DataFrame, score: pl.DataFrame, design: pl.DataFrame, *, baseline: str = "baseline"
@@ -72,6 +75,25 @@ def shift_table(
             )
         cells = cells.with_columns((pl.col(name) - pl.col("_plain")).alias(f"{name}_shift")).drop(name, "_plain")
     return cells
+
+
+def level_table(
+    choice: pl.DataFrame, score: pl.DataFrame, design: pl.DataFrame, *, baseline: str = "baseline"
+) -> pl.DataFrame:
+    """As `shift_table`, with the values under each condition in place of their shifts.
+
+    With it `shift_correlations(..., against=KNOWN)` asks whether a score knows what is preferred under a prompt better
+    than the preferences without the prompt do: they stand in the table as the scorer `KNOWN`.
+    """
+    plain = choice.filter(pl.col("condition") == baseline).select("task", pl.col("choice").alias("score"))
+    known = choice.select("condition").unique(maintain_order=True).join(plain, how="cross")
+    scores = pl.concat([score, known.with_columns(pl.lit(KNOWN).alias("scorer")).select(score.columns)])
+    at_baseline = pl.col("condition") == baseline
+
+    def from_nothing(frame: pl.DataFrame, name: str) -> pl.DataFrame:
+        return frame.with_columns(pl.when(at_baseline).then(0.0).otherwise(pl.col(name)).alias(name))
+
+    return shift_table(from_nothing(choice, "choice"), from_nothing(scores, "score"), design, baseline=baseline)
 
 
 def shift_correlations(

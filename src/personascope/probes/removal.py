@@ -7,8 +7,8 @@ inside training folds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
@@ -52,6 +52,8 @@ class Removal:
         n: rows tested, in `n_groups` groups.
         n_groups: see `n`.
         n_shuffles: number of shuffled targets.
+        elsewhere: predictions of the probe of each step for other features of the same rows, by name, each of shape
+            (step + 1, row), out of fold too; see `tracking`.
     """
 
     target: str
@@ -71,6 +73,7 @@ class Removal:
     n: int
     n_groups: int
     n_shuffles: int
+    elsewhere: Mapping[str, Float[np.ndarray, "_ row"]] = field(default_factory=dict)
 
     def frame(self) -> pl.DataFrame:
         """One row per step and kind of removal.
@@ -118,6 +121,7 @@ def remove_directions(
     persona: str,
     position: str,
     layer: int,
+    others: Mapping[str, Features] | None = None,
     n_steps: int = 4,
     n_random: int = 5,
     n_shuffles: int = 20,
@@ -139,6 +143,7 @@ def remove_directions(
         persona: whose activations; with `position` and `layer` copied into the result.
         position: name of the token position.
         layer: decoder block.
+        others: features (row, d_model) of the same rows under other personas, by name, predicted out of fold too.
         n_steps: directions to remove.
         n_random: draws of as many random directions.
         n_shuffles: permutations of the target.
@@ -163,10 +168,15 @@ def remove_directions(
     for held in [(), *((fold,) for fold in range(n_folds)), *combinations(range(n_folds), 2)]:
         sets[held] = ConstrainedRidge(X, Y, ~np.isin(numbers, held), n_steps, n_random, [seed, 4, layer, *held])
     predictions = np.empty((n_steps + 1, *Y.shape))
+    others = {other: checked_rows(rows, groups, len(y))[0] for other, rows in (others or {}).items()}
+    elsewhere = {other: np.empty(predictions.shape[:2]) for other in others}
     for fold in range(n_folds):
         inner = [(sets[min(fold, other), max(fold, other)], numbers == other) for other in set(range(n_folds)) - {fold}]
         for step, weights in enumerate(remove_in_steps(sets[(fold,)], inner, X, Y, grid, n_steps)):
-            predictions[step, numbers == fold] = sets[(fold,)].predict(X[numbers == fold], weights[None])[0]
+            test = numbers == fold
+            predictions[step, test] = sets[(fold,)].predict(X[test], weights[None])[0]
+            for other, rows in others.items():
+                elsewhere[other][step, test] = sets[(fold,)].predict(rows[test], weights[None])[0, :, 0]
     outer = [(sets[(fold,)], numbers == fold) for fold in range(n_folds)]
     # only the target's own directions are wanted of all rows
     found = [weights[0] for weights in remove_in_steps(sets[()], outer, X, Y, grid, n_steps)][:n_steps]
@@ -181,6 +191,7 @@ def remove_directions(
         {
             **{"target": name, "persona": persona, "position": position, "layer": layer},
             **{"directions": (directions.Q * signs).T, "n": len(y), "n_groups": n_groups, "n_shuffles": n_shuffles},
+            "elsewhere": elsewhere,
         },
     )
 
