@@ -7,6 +7,8 @@ from itertools import combinations, permutations
 import numpy as np
 import polars as pl
 
+from personascope.measures.shifts import KNOWN
+
 SETS = {"truth": 0.9, "harm": -0.6, "politics": 0.1}
 TURNS = ("bare", "reply")
 READERS = ("assistant", "evil", "poet")
@@ -16,6 +18,7 @@ CODED = {
     "matched_choices": {"direction"},
     "shift_cells": {"scorer", "role"},
     "shift_correlations": {"scorer", "cells", "statistic"},
+    "shift_levels": {"scorer", "cells", "statistic"},
     "shift_targets": {"measure", "contrast"},
     "shift_rank_summary": {"measure"},
     "stimulus_effects": {"scorer"},
@@ -127,6 +130,15 @@ def _whose(personas, layers, rng) -> dict[str, pl.DataFrame]:
             "test n_personas layer position r low high spread utility_r difference difference_low difference_high "
             "own_r own_low own_high n_subsets n_rows n n_groups",
         ),
+        "persona_tracking": _table(
+            [
+                ("utility", personas[0], test, "eot", layer, step, *_ends(0.5 / (1 + step), 0.1), 0.3, *_ends(0.1, 0.1))
+                for test in personas[1:]
+                for layer in layers
+                for step in range(3)
+            ],
+            "target train test position layer step r low high utility_r difference difference_low difference_high",
+        ),
     }
 
 
@@ -172,6 +184,16 @@ def shift_tables(layers: list[int], rng: np.random.Generator) -> dict[str, pl.Da
             found,
             "design scorer cells statistic value low high p null_mean p_within difference "
             "difference_low difference_high n n_conditions n_clusters n_tasks layer",
+        ),
+        "shift_levels": _table(
+            [
+                (design, scorer, cells, "pearson", *_ends(value, 0.1), *_ends(value - 0.4, 0.1), layer)
+                for layer in layers
+                for design in DESIGNS
+                for scorer, value in (("probe", 0.6), ("encoder", 0.2), (KNOWN, 0.4))
+                for cells in ("all", "on_target")
+            ],
+            "design scorer cells statistic value low high difference difference_low difference_high layer",
         ),
         "shift_targets": _table(
             targets,

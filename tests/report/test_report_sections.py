@@ -69,14 +69,16 @@ TABLE_SECTIONS = {
     "direction_cosines": "directions",
     "steering": "steering",
     **dict.fromkeys(("transfer_asymmetry", "transfer_means", "weight_cosines"), "transfer"),
-    **dict.fromkeys(("probe_bias", "matched_choices", "diversity"), "whose-preference"),
+    **dict.fromkeys(("probe_bias", "matched_choices", "diversity", "persona_tracking"), "whose-preference"),
     **dict.fromkeys(("facet_transfer", "facet_transfer_asymmetry", "facet_transfer_means"), "facet-transfer"),
     "facet_weight_cosines": "facet-transfer",
-    **dict.fromkeys(("shift_cells", "shift_correlations", "shift_targets", "shift_rank_summary"), "induced-shifts"),
+    **dict.fromkeys(("shift_cells", "shift_correlations", "shift_levels"), "induced-shifts"),
+    **dict.fromkeys(("shift_targets", "shift_rank_summary"), "induced-shifts"),
     **dict.fromkeys(("stimulus_effects", "stimulus_differences"), "stimuli"),
 }
 WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
 WORDS_ONLY |= {"stated_ratings", "written_refusals", "written_judging", "persona_clusters", "persona_representatives"}
+WORDS_ONLY |= {"persona_tracking", "shift_levels"}
 """Alone they have words but no figure; just_helpful needs the residuals for one."""
 SUPPORT = "hexaco_just_helpful_residuals"
 SHOWN = [name for name in REQUIRED if name != SUPPORT]

@@ -13,11 +13,13 @@ from personascope.report.sentences_sharing import (
     gaps,
     matched,
     means,
+    tracking,
     transfer,
 )
 
 WORDS = {"transfer": transfer, "facet_transfer": facet_transfer, "transfer_asymmetry": gaps, "transfer_means": means}
 WORDS |= {"weight_cosines": cosines, "probe_bias": bias, "matched_choices": matched, "diversity": diversity}
+WORDS |= {"persona_tracking": tracking}
 
 
 def pairs(*rows):
@@ -171,3 +173,19 @@ def test_tables_without_numbers_still_have_words(tables, name):
         assert text
         assert "None" not in text
         assert "nan" not in text
+
+
+def test_tracking_goes_through_the_removals_at_the_layer_where_the_probe_follows_best():
+    columns = "train test position layer step r low utility_r difference_low"
+    rows = [
+        ("a", "b", "eot", layer, step, r, r - 0.1, 0.3, r - 0.45)
+        for layer, start in ((3, 0.6), (9, 0.2))
+        for step, r in ((0, start), (1, 0.05))
+    ]
+    (text,) = tracking(table(rows, columns))
+    assert text.startswith("At layer 3 (position eot), the probe of A on other personas")
+    assert (
+        "after 0 removals mean r is 0.60 (1 of 1 intervals above 0, 1 above the correlation of the utilities)" in text
+    )
+    assert "after 1 removal mean r is 0.05 (0 of 1 intervals above 0, 0 above" in text
+    assert text.endswith("The utilities alone correlate at 0.30.")

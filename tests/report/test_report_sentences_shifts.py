@@ -4,10 +4,11 @@ import polars as pl
 import pytest
 from report_tables import table
 
-from personascope.report.sentences_shifts import correlations, differences, effects, ranks, targets
+from personascope.measures.shifts import KNOWN
+from personascope.report.sentences_shifts import correlations, differences, effects, levels, ranks, targets
 
 WORDS = {"shift_correlations": correlations, "shift_targets": targets, "shift_rank_summary": ranks}
-WORDS |= {"stimulus_effects": effects, "stimulus_differences": differences}
+WORDS |= {"shift_levels": levels, "stimulus_effects": effects, "stimulus_differences": differences}
 
 
 def shifted(gap, random=0.1):
@@ -120,3 +121,15 @@ def test_tables_without_numbers_still_have_words(tables, name):
         assert text
         assert "None" not in text.replace("None of", "")
         assert "nan" not in text
+
+
+@pytest.mark.parametrize(("low", "verdict"), [(0.1, "(shown to be less)"), (-0.1, "(not shown to be less)")])
+def test_levels_are_set_against_the_choices_without_the_prompt(low, verdict):
+    columns = "design scorer cells statistic value low high difference_low layer"
+    rows = [
+        ("targeted", "probe", "all", "pearson", 0.5, 0.3, 0.7, low, 3),
+        ("targeted", KNOWN, "all", "pearson", 0.2, 0.0, 0.4, 0.0, 3),
+    ]
+    (text,) = levels(table(rows, columns))
+    assert f"Targeted: probe 0.50 [0.30, 0.70], choices without the prompt 0.20 {verdict}." in text
+    assert levels(table(rows[:1], columns)) == ["Scores under prompts could not be compared with choices under them."]

@@ -12,7 +12,7 @@ from personascope.report import figures_whose as whose
 from personascope.report import sentences_sharing as spoken
 from personascope.report.findings import strongest_cosine_layer
 from personascope.report.findings_sharing import start_of
-from personascope.report.outline import Outline, Part, Tables, no_words
+from personascope.report.outline import Outline, Part, Tables, no_figure, no_words
 from personascope.report.theme import Styles
 
 _TRANSFER = ("transfer", "transfer_means", "transfer_asymmetry")
@@ -92,6 +92,7 @@ SHARING = (
                 spoken.diversity,
                 lambda tables, styles: whose.diversity(tables["diversity"], start_of(tables, _WHOSE), styles),
             ),
+            Part("persona_tracking", "persona-tracking", "", spoken.tracking, no_figure),
         ),
         "Utilities are noisy, and partial correlations, matching and the yardsticks take them as they are. Pairs of "
         "personas are not independent of each other, so counts of pairs are no tests.",

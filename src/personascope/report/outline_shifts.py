@@ -11,7 +11,7 @@ from personascope.report import figures_shifts as shifts
 from personascope.report import figures_stimuli as stimuli
 from personascope.report import sentences_shifts as spoken
 from personascope.report.findings_sharing import best_shift_layer, best_stimulus_layer
-from personascope.report.outline import Outline, Part, Tables, no_words
+from personascope.report.outline import Outline, Part, Tables, no_figure, no_words
 from personascope.report.theme import Styles
 
 _SHIFTS = ("shift_correlations", "shift_cells", "shift_targets", "shift_rank_summary")
@@ -55,6 +55,7 @@ SHIFTS = (
                 no_words,
                 lambda tables, _: shifts.shift_curves(tables["shift_correlations"]),
             ),
+            Part("shift_levels", "shift-levels", "", spoken.levels, no_figure),
             Part(
                 "shift_cells",
                 "shift-scatter",

@@ -201,6 +201,26 @@ def diversity(frame: pl.DataFrame) -> list[str]:
     ]
 
 
+def tracking(frame: pl.DataFrame) -> list[str]:
+    """Whether the first persona's probe, and what is left once its direction is removed, follows the others."""
+    known = frame.drop_nulls("r")
+    if known.is_empty():
+        return ["No removed direction was followed to another persona."]
+    place = highest(known.filter(step=0), pl.col("r"))
+    here = at(known, place)
+    steps = []
+    for step, part in here.sort("step").group_by("step", maintain_order=True):
+        above, more = _above(part, "low"), _above(part, "difference_low")
+        steps.append(
+            f"after {step[0]} {plural('removal', int(step[0]))} mean r is {_mean(part, 'r')} ({above} of {part.height} "
+            f"intervals above 0, {more} above the correlation of the utilities)"
+        )
+    return [
+        f"At {_where(place)}, the probe of {pretty(here['train'][0])} on other personas, with the directions that it "
+        f"found before taken out: {'; '.join(steps)}. The utilities alone correlate at {_mean(here, 'utility_r')}."
+    ]
+
+
 def _against_errors_and_words(pairs: pl.DataFrame, what: str) -> list[str]:
     here = at(pairs, highest(pairs, pl.col("r")))
     texts = []

@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from personascope.measures.shifts import KNOWN
 from personascope.report.findings import excludes_zero
 from personascope.report.findings_sharing import ENCODER, PROBE, RANDOM, best_shift_layer, best_stimulus_layer
 from personascope.report.wording import (
@@ -38,6 +39,30 @@ def correlations(frame: pl.DataFrame) -> list[str]:
         "target, sentence embeddings as well; it is r over all tasks that tells a probe from such a reader."
     )
     return [first, *(_design(part) for part in here.partition_by("design", maintain_order=True))]
+
+
+def levels(frame: pl.DataFrame) -> list[str]:
+    """Whether scores under a prompt go with what is chosen under it more than the choices without it do."""
+    layer = best_shift_layer(frame)
+    kept = (pl.col("layer") == layer) & (pl.col("statistic") == "pearson") & (pl.col("cells") == "all")
+    here = frame.filter(kept).drop_nulls("value")
+    texts = []
+    for part in here.partition_by("design", maintain_order=True):
+        rows = {row["scorer"]: row for row in part.iter_rows(named=True)}
+        if PROBE not in rows or KNOWN not in rows:
+            continue
+        probe, known = rows[PROBE], rows[KNOWN]
+        more = probe["difference_low"] is not None and probe["difference_low"] > 0
+        texts.append(
+            f"{pretty(part['design'][0])}: probe {estimate(probe['value'], probe['low'], probe['high'])}, choices "
+            f"without the prompt {number(known['value'])} ({'' if more else 'not '}shown to be less)"
+        )
+    if not texts:
+        return ["Scores under prompts could not be compared with choices under them."]
+    return [
+        f"Not shifts but values: r over all prompts and tasks of what is chosen under a prompt, at layer {layer}, with "
+        f"the probe's score under it and with the choices without it. {'; '.join(texts)}."
+    ]
 
 
 def targets(frame: pl.DataFrame) -> list[str]:

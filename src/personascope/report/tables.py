@@ -90,6 +90,8 @@ _COLUMNS = {
     "probe_bias": "train test third kind layer position r low high n",
     "matched_choices": "first second direction layer position r low high offset offset_low offset_high n_matched n",
     "diversity": "test n_personas layer position r low high utility_r difference_low own_r n_subsets n_rows n",
+    "persona_tracking": "train test position layer step r low utility_r difference_low",
+    "shift_levels": "design scorer cells statistic value low high difference_low layer",
     "shift_cells": "design condition polarity task role sign scorer choice_shift score_shift layer",
     "shift_correlations": "design scorer cells statistic value low high p p_within difference difference_low "
     "difference_high n layer",
