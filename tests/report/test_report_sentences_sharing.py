@@ -187,5 +187,5 @@ def test_tracking_goes_through_the_removals_at_the_layer_where_the_probe_follows
     assert (
         "after 0 removals mean r is 0.60 (1 of 1 intervals above 0, 1 above the correlation of the utilities)" in text
     )
-    assert "after 1 removal mean r is 0.05 (0 of 1 intervals above 0, 0 above" in text
+    assert "after 1 removal mean r is 0.050 (0 of 1 intervals above 0, 0 above" in text
     assert text.endswith("The utilities alone correlate at 0.30.")
