@@ -45,6 +45,7 @@ def table(run: Path, name: str) -> pl.DataFrame:
 
 
 @needs_model
+@pytest.mark.slow
 @pytest.mark.model
 def test_counts_follow_from_the_recipe(finished: Path) -> None:
     first, further = FACETS * 12, FACETS * 8  # items of the first wording; items of the form of 200 for the second
@@ -68,6 +69,7 @@ def test_counts_follow_from_the_recipe(finished: Path) -> None:
 
 
 @needs_model
+@pytest.mark.slow
 @pytest.mark.model
 def test_every_way_of_asking_is_counted_and_compared(finished: Path) -> None:
     variants = table(finished, "variants")
@@ -98,6 +100,7 @@ def test_every_way_of_asking_is_counted_and_compared(finished: Path) -> None:
 
 
 @needs_model
+@pytest.mark.slow
 @pytest.mark.model
 def test_every_headline_has_n_and_is_finite_and_every_table_names_its_model(finished: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
@@ -113,6 +116,7 @@ def test_every_headline_has_n_and_is_finite_and_every_table_names_its_model(fini
 
 
 @needs_model
+@pytest.mark.slow
 @pytest.mark.model
 def test_half_precision_moves_traits_by_hundredths_only(finished: Path) -> None:
     wide = table(finished, "hexaco_facets").pivot("model", index=["persona", "facet"], values="trait")
@@ -120,6 +124,7 @@ def test_half_precision_moves_traits_by_hundredths_only(finished: Path) -> None:
 
 
 @needs_model
+@pytest.mark.slow
 @pytest.mark.model
 def test_running_again_does_nothing_and_the_page_can_be_written_again(finished: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*") if path.is_file()}
@@ -132,6 +137,7 @@ def test_running_again_does_nothing_and_the_page_can_be_written_again(finished: 
 
 
 @needs_model
+@pytest.mark.slow
 @pytest.mark.model
 def test_the_plan_has_a_line_for_each_model(finished: Path) -> None:
     lines = estimate(load_recipe(str(SMALL)))

@@ -88,6 +88,12 @@ def built(tables):
     return sections(present(tables), persona_styles(personas(tables)))
 
 
+@pytest.fixture(scope="module")
+def whole(tables):
+    """The sections of all tables, built once."""
+    return built(tables)
+
+
 def drawn(section):
     """Each figure's id and digest: figures that differ shall not be spelled out."""
     return [
@@ -149,8 +155,8 @@ def test_a_column_of_nulls_without_a_type_reads_like_one_with(tables, name):
     assert (untyped.paragraphs, untyped.quotes, drawn(untyped)) == (section.paragraphs, section.quotes, drawn(section))
 
 
-def test_every_table_has_a_figure_and_element_ids_are_unique(tables):
-    found = built(tables)
+def test_every_table_has_a_figure_and_element_ids_are_unique(whole):
+    found = whole
     ids = [section.id for section in found]
     ids += [drawing.id for section in found for drawing in section.drawings]
     ids += [selector.id for section in found for selector in section.selectors]
@@ -242,9 +248,9 @@ def test_a_model_that_lacks_rows_lacks_the_section(tables):
     assert [len(section.drawings) for section in built(two)] == [1, 0]
 
 
-def test_every_figure_of_a_persona_has_the_same_colour_on_the_whole_page(tables):
+def test_every_figure_of_a_persona_has_the_same_colour_on_the_whole_page(whole):
     seen = {}
-    for section in built(tables):
+    for section in whole:
         for drawing in section.drawings:
             for trace in drawing.figure.data:
                 persona = (trace.meta or {}).get("persona")
@@ -258,8 +264,8 @@ def test_personas_of_all_tables_are_known_and_directions_of_a_sweep_are_not_pers
     assert set(personas(tables)) == {*HEXACO, *CHOOSERS, "all"}
 
 
-def test_selectors_are_those_the_section_can_obey(tables):
-    keys = {section.id: [selector.key for selector in section.selectors] for section in built(tables)}
+def test_selectors_are_those_the_section_can_obey(whole):
+    keys = {section.id: [selector.key for selector in section.selectors] for section in whole}
     assert keys == {
         "profile": ["persona"],
         "contrasts": [],
@@ -289,8 +295,8 @@ def test_selectors_are_those_the_section_can_obey(tables):
     }
 
 
-def test_a_selector_starts_on_what_is_visible(tables):
-    for section in built(tables):
+def test_a_selector_starts_on_what_is_visible(whole):
+    for section in whole:
         for selector in section.selectors:
             assert selector.initial in dict(selector.options)
             for drawing in section.drawings:
@@ -299,8 +305,8 @@ def test_a_selector_starts_on_what_is_visible(tables):
                         assert selector.initial in (ALL, str(trace.meta[selector.key]))
 
 
-def test_layers_are_offered_in_order_and_personas_by_readable_name(tables):
-    found = {selector.id: selector for section in built(tables) for selector in section.selectors}
+def test_layers_are_offered_in_order_and_personas_by_readable_name(whole):
+    found = {selector.id: selector for section in whole for selector in section.selectors}
     assert [value for value, _ in found["transfer-layer"].options] == [str(layer) for layer in LAYERS]
     assert found["profile-persona"].options[:2] == ((ALL, "All personas"), ("self", "Self"))
     assert found["answers-persona"].initial == "self"
