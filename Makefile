@@ -1,6 +1,7 @@
 # Two commands on a fresh machine: `make run` (the demo, ending with the path of its report) and `make test`.
 PYTHON ?= python3
 VENV := .venv
+JOBS ?= 2
 BIN := $(VENV)/bin
 SOURCES := src tests benchmarks experiments
 
@@ -9,8 +10,9 @@ SOURCES := src tests benchmarks experiments
 run: $(VENV)/.run
 	$(BIN)/personascope run demo
 
+# a file's tests share their fixtures, so a file stays with one process; a thread each, as the processes share the cores
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile
 
 slow: $(VENV)/.dev
 	$(BIN)/python -m pytest -m slow

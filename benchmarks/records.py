@@ -64,6 +64,22 @@ def at_most(name: str, values: np.ndarray, target: float, note: str = "") -> Rec
     )
 
 
+def largest(name: str, values: np.ndarray, limit: float, note: str = "") -> Record:
+    """Differences that should all stay within a limit: the largest counts."""
+    worst = float(values.max())
+    return Record(
+        name, worst, float(values.min()), worst, limit, worst <= limit, values.size, f"largest, at most; {note}"
+    )
+
+
+def smallest(name: str, values: np.ndarray, limit: float, note: str = "") -> Record:
+    """Figures that should all reach a limit: the smallest counts."""
+    worst = float(values.min())
+    return Record(
+        name, worst, worst, float(values.max()), limit, worst >= limit, values.size, f"smallest, at least; {note}"
+    )
+
+
 def require_quiet(go_on: bool) -> None:
     """Times beside other work mean nothing: exit 1 when more than half a core is busy with something else.
 

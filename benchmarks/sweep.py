@@ -37,12 +37,14 @@ from benchmarks.records import (
     show_so_far,
 )
 from benchmarks.workloads import items, pairs
+from personascope.direction import Direction
 from personascope.models.engine import HookEngine
-from personascope.models.intervention import Intervention
+from personascope.models.intervention import Cell
 from personascope.models.load import load_model
 from personascope.models.sweep import sweep
 from personascope.prompts.labels import Options, resolve_options
 from personascope.prompts.prompt import Prompt
+from personascope.steering.interventions import add
 
 LAYERS = tuple(range(2, 30, 3))
 COEFFICIENTS = (-0.15, -0.1, -0.05, 0.0, 0.05, 0.1, 0.15)
@@ -108,10 +110,10 @@ def duel(
     name = f"{title} {kind}"
     labels = ["1", "2", "3", "4", "5"] if title == "W5i" else ["A", "B"]
     answers = resolve_options(engine.tokenizer, prompts[0].text.splitlines()[-1], labels)
-    vectors = directions(engine, prompts)
+    along = directions(engine, prompts)
     grid = [(layer, c) for layer in LAYERS for c in COEFFICIENTS]
-    cells = [(Intervention(layer, c * vectors[layer], where),) if c else () for layer, c in grid]
-    some = [(layer, c * vectors[layer]) for layer, c in TIMED]
+    cells: list[Cell] = [(add(c * along[layer], where),) if c else () for layer, c in grid]
+    some = [(layer, (c * along[layer]).offset()) for layer, c in TIMED]
     ours = sweep(engine, prompts, cells, answers).option_logprobs
     same = ours[:, [grid.index(cell) for cell in TIMED]].transpose(0, 1)
     peers = {peer: calls for peer, calls in peers.items() if where == "all" or not calls.only_all}
@@ -136,14 +138,15 @@ def duel(
     return records
 
 
-def directions(engine: HookEngine, prompts: Sequence[Prompt]) -> dict[int, np.ndarray]:
-    """Random directions as long as the mean residual stream of each layer at the answer."""
-    norms = engine.run(prompts, layers=LAYERS).residuals[:, :, 0].norm(dim=-1).mean(dim=0)
+def directions(engine: HookEngine, prompts: Sequence[Prompt], layers: Sequence[int] = LAYERS) -> dict[int, Direction]:
+    """Random directions; strength 1 is as long as the mean residual stream of the layer at the answer."""
+    norms = engine.run(prompts, layers=layers).residuals[:, :, 0].norm(dim=-1).mean(dim=0)
     draw = np.random.default_rng(0)
-    raw = {layer: draw.normal(size=engine.d_model) for layer in LAYERS}
     return {
-        layer: (float(norm) * raw[layer] / np.linalg.norm(raw[layer])).astype(np.float32)
-        for layer, norm in zip(LAYERS, norms, strict=True)
+        layer: Direction(
+            draw.normal(size=engine.d_model), layer, "answer", engine.name, float(norm), "nothing", "random"
+        )
+        for layer, norm in zip(layers, norms, strict=True)
     }
 
 

@@ -50,6 +50,8 @@ def test_a_bad_item_file_ends_with_code_2_and_its_line(shell, tmp_path: Path, ro
         (("report", "nowhere"), "is not a run folder"),
         (("models", "check", "smolm2"), "Did you mean 'smollm2'?"),
         (("items", "check", "nowhere.csv"), "does not exist"),
+        (("organism", "--adapter", "nowhere"), "holds no model organism"),
+        (("organism", "--adapter", "one", "--train", "other"), "--train and --adapter go apart"),
     ],
 )
 def test_a_wrong_name_ends_with_code_2(shell, words: tuple[str, ...], message: str) -> None:

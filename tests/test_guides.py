@@ -27,7 +27,7 @@ def run(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
         assert line in printed, f"{name} says that it prints {line!r}, in this order"
 
 
-@pytest.mark.parametrize("name", ["people.md", "items.md"])
+@pytest.mark.parametrize("name", ["adapters.md", "people.md", "items.md", "steering.md", "tuning.md", "interviews.md"])
 def test_the_blocks_of_a_guide_run_and_print_what_they_say(name, tmp_path, monkeypatch, capsys) -> None:
     run(name, tmp_path, monkeypatch, capsys)
 

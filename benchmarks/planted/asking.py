@@ -27,7 +27,7 @@ from personascope.activations.plan import Plan
 from personascope.activations.store import ActivationStore
 from personascope.experiments.elicitation import ChoiceMaterial, Elicited, answered_choices, choice_plan, task_plan
 from personascope.experiments.preferences import preference_tables
-from personascope.experiments.recipe import ProbeStudy
+from personascope.experiments.recipe_bases import ProbeStudy
 from personascope.experiments.recipe_parts import ActivationsPart, PreferencesPart, ProbesPart
 from personascope.experiments.rows import Rows, task_rows
 from personascope.instruments.pairs import d_regular_pairs

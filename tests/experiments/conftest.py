@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from personascope.experiments.recipe import Study, load_recipe
+from personascope.experiments.recipe import load_recipe
+from personascope.experiments.recipe_bases import Study
 from personascope.experiments.studies import run_study
 from personascope.models.engine import HookEngine
 from personascope.models.tiny import tiny_model
@@ -35,7 +36,7 @@ def small_recipe(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -
     def load(study: str, **changes: object) -> Study:
         values = yaml.safe_load((Path(__file__).parent / f"tiny_{study.replace('-', '_')}.yaml").read_text())
         values |= {"model": {"name": str(random_model), "label": "random"}} | changes
-        if "layers" in values.get("activations", {}):
+        if "layers" in values.get("activations", {}) and "push" not in values:
             values["activations"] |= {"layers": list(LAYERS)}
         if values.get("other_model"):
             values["other_model"] |= {"name": str(random_model)}

@@ -14,7 +14,8 @@ import pytest
 from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
 from personascope.errors import DataError, RecipeError
-from personascope.experiments.recipe import Study, load_recipe
+from personascope.experiments.recipe import load_recipe
+from personascope.experiments.recipe_bases import Study
 from personascope.experiments.studies import estimate, rewrite_report, run_study
 from personascope.models.embedded import is_installed
 
@@ -87,7 +88,9 @@ def test_counts_of_choices_follow_from_the_recipe(finished_study: Finished) -> N
     folder = finished_study("preferences")
     rows, personas, tasks = rows_of(folder), 3, 12
     regular = tasks * 4 // 2 * 2 * personas
-    assert (rows["choices"], rows["choices-wording-2"]) == (regular, regular)
+    # the assistant's wordings have one system message, so that a second one would ask the same prompts
+    assert (rows["choices"], rows["choices-wording-2"]) == (regular, regular // personas * 2)
+    assert table(folder, "preference_retest")["persona"].to_list() == ["evil", "poet"]
     assert rows["choices-evaluation"] == 6 * 2 * personas
     design = table(folder, "preference_design")
     asked = design.group_by("persona").agg(pl.col("pairs").max())["pairs"].to_list()
@@ -123,7 +126,8 @@ def test_personas_are_asked_pairs_of_their_own_and_each_wording_the_same(finishe
     for pairs in regular.values():
         counts = Counter(task for pair in pairs for task in pair)
         assert set(counts.values()) == {4}  # the degree of the recipe, for every task
-    assert asked_pairs(finished_study("preferences"), "choices-wording-2") == regular
+    again = asked_pairs(finished_study("preferences"), "choices-wording-2")
+    assert again == {persona: regular[persona] for persona in ("evil", "poet")}
 
 
 def test_an_interrupted_run_with_chosen_pairs_ends_the_same(
@@ -209,6 +213,8 @@ def test_shifts_have_the_encoder_random_directions_and_both_designs(finished_stu
     assert set(table(folder, "shift_ranks")["design"]) == {"biography"}
     effects = table(folder, "stimulus_effects").filter(pl.col("scorer") == "probe")
     assert set(effects["position"]) == {"last:reply_end", "eot"}
+    assert set(effects.filter(pl.col("position") == "eot")["turn"]) == {"before the reply"}
+    assert set(effects.filter(pl.col("position") != "eot")["turn"]) == {"reply"}
     before = effects.filter((pl.col("position") == "eot") & (pl.col("set") == "politics"))
     assert before["difference"].to_list() == [0.0] * len(before)  # both labels have the same question
 
@@ -218,6 +224,9 @@ def test_recipes_that_cannot_work_are_refused_before_the_first_row(
 ) -> None:
     with pytest.raises(RecipeError, match="judge"):
         small_recipe("preferences", written={"judge": "endpoint"})
+    worded = {"per_topic": 1, "personas": ["evil"], "degree": 4, "wordings": 9}
+    with pytest.raises(DataError, match="Persona 'evil' has 5 wordings, and 9 are to be asked"):
+        run_study(small_recipe("preferences", preferences=worded), tmp_path / "few", silent)
     few = small_recipe("layer-sweep", probes={"folds": 13, "shuffles": 10, "directions": 5})
     with pytest.raises(DataError, match="topics cannot fill 13 folds"):
         run_study(few, tmp_path / "few", silent)

@@ -11,18 +11,31 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "experiments"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
-PER_TOPIC = {"preferences": 1, "layer_sweep": 1, "persona_transfer": 1, "induced_shifts": 2}
+PER_TOPIC = {  # in one script, per key
+    "preferences": 1,
+    "layer_sweep": 1,
+    "persona_transfer": 1,
+    "induced_shifts": 2,
+    "coefficient_sweep": 3,
+    "ideal_self": 8,
+}
+STUDY_OF = {"coefficient_sweep": "steering-sweep"}
+"""Of scripts that bear another name than the packaged study."""
 STORES = {
     "preferences": {"choices", "held-out"},
     "layer_sweep": {"choices", "tasks"},
     "persona_transfer": {"choices", "tasks"},
     "induced_shifts": {"plain", "moved"},
+    "coefficient_sweep": {"choices", "tasks", "sweep"},
+    "ideal_self": {"base", "meta", "self", "after-meta", "after-self"},
 }
 COLUMNS = {  # of the printed table: each number beside its control
     "preferences": {"split_half", "cyclic_chance", "accuracy", "position_bias"},
     "layer_sweep": {"shuffled_high", "matched_direction_high", "over_text_low"},
     "persona_transfer": {"utility_r", "difference_corrected_low", "over_encoder_low"},
     "induced_shifts": {"standardised", "difference_low", "n_clusters"},
+    "coefficient_sweep": {"slope", "turns_plus", "n_random"},
+    "ideal_self": {"naive_biased", "refused", "low"},
 }
 SLOW = {"induced_shifts"}
 """1,560 prompts to render, and the statistics of every scorer."""
@@ -35,7 +48,8 @@ def run_script(monkeypatch: pytest.MonkeyPatch, random_model: Path) -> Callable[
     """`run_script(path, out, *words)`: as `python experiments/NAME.py ...`, in this process."""
 
     def run(script: Path, out: Path, *words: str) -> None:
-        options = ["--model", str(random_model), "--per-topic", str(PER_TOPIC[script.stem]), "--out", str(out)]
+        size = "--per-key" if script.stem == "ideal_self" else "--per-topic"
+        options = ["--model", str(random_model), size, str(PER_TOPIC[script.stem]), "--out", str(out)]
         monkeypatch.setattr(sys, "argv", [str(script), *options, *words])
         monkeypatch.setenv("POLARS_FMT_MAX_COLS", "20")
         monkeypatch.setenv("POLARS_TABLE_WIDTH", "400")
@@ -50,7 +64,8 @@ def test_every_script_is_known_and_short() -> None:
     assert {script.stem for script in SCRIPTS} == set(PER_TOPIC)
     for script in SCRIPTS:
         assert len(script.read_text(encoding="utf-8").splitlines()) <= MOST_LINES, script
-        assert (FOLDER / f"{script.stem.replace('_', '-')}.yaml").exists(), "a script is the core of a packaged study"
+        study = STUDY_OF.get(script.stem, script.stem.replace("_", "-"))
+        assert (FOLDER / f"{study}.yaml").exists(), "a script is the core of a packaged study"
 
 
 @pytest.mark.parametrize(

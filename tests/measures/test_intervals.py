@@ -8,6 +8,7 @@ from personascope.measures.intervals import (
     means_interval,
     percentile_interval,
     resampled_means,
+    resampled_weights,
 )
 
 
@@ -128,3 +129,15 @@ def test_cells_keep_their_number_of_clusters():
     means = resampled_means(np.arange(4.0)[:, None], np.array([0, 0, 1, 1]), np.arange(4), n_resamples=500, seed=0)
     assert not np.isnan(means).any()
     assert set(means[:, 0, 0]) == {0.0, 0.5, 1.0}
+
+
+def test_weights_are_those_of_the_resampled_means():
+    values, cells, clusters = np.arange(12.0)[:, None], np.repeat([0, 1], 6), np.arange(12) // 2
+    settings = {"n_resamples": 50, "seed": 3, "within": False}
+    (weights,) = resampled_weights(cells, clusters, **settings)
+    assert (weights.sum(axis=1) == 12).all()
+    np.testing.assert_array_equal(
+        cell_means(weights, values, cells), resampled_means(values, cells, clusters, **settings)
+    )
+    batches = list(resampled_weights(cells, clusters, held=5_000, **settings))
+    assert [len(batch) for batch in batches] == [8] * 6 + [2]

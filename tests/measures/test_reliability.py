@@ -4,6 +4,7 @@ from scipy import stats
 from scipy.special import expit
 
 from personascope.errors import DataError
+from personascope.instruments.pair_design import d_regular_pairs
 from personascope.measures.outcomes import Outcomes
 from personascope.measures.reliability import correlate, retest, split_half
 from personascope.measures.utilities import fit_utilities
@@ -25,7 +26,7 @@ def test_noise_free_utilities_are_perfectly_reliable():
     assert found.n_splits == 4
 
 
-def test_spearman_brown_predicts_the_reliability_of_the_whole():
+def test_the_step_up_predicts_the_reliability_of_the_whole():
     # Reliability of the whole, by definition: the correlation of two replications of the same design.
     rng = np.random.default_rng(1)
     u = rng.normal(0, 0.6, 150)
@@ -34,8 +35,27 @@ def test_spearman_brown_predicts_the_reliability_of_the_whole():
     values = [fit_utilities(first, second, p, n_tasks=150).values for p in draws]
     found = split_half(first, second, draws[0], n_tasks=150, n_splits=6)
     assert found.r == pytest.approx(np.corrcoef(*values)[0, 1], abs=0.07)
-    assert found.r == pytest.approx(2 * found.raw_r / (1 + found.raw_r))
+    assert 2 < found.k < 3
     assert found.raw_r < found.low <= found.r <= found.high
+
+
+@pytest.mark.parametrize(("degree", "spread"), [(4, 0.13), (6, 0.13), (4, 0.06)])
+def test_the_step_up_holds_for_sparse_designs(degree, spread):
+    # Soft answers whose error belongs to the pair; two designs of other pairs are replications of the whole.
+    found, truth = [], []
+    for seed in range(4):
+        rng, fits = np.random.default_rng(seed), []
+        u = rng.normal(0, 0.13, 240)
+        for design in range(2):
+            i, j = np.array(d_regular_pairs(240, degree, 2 * seed + design)).T
+            d = u[i] - u[j] + rng.normal(0, spread, len(i))
+            asked = np.append(i, j), np.append(j, i), expit(np.append(d, -d) + 1)
+            fits.append(fit_utilities(*asked, n_tasks=240, prior_sd=3.0).values)
+            found.append(split_half(*asked, n_tasks=240, n_splits=4, prior_sd=3.0))
+        truth.append(np.corrcoef(*fits)[0, 1])
+    r, raw = np.mean([one.r for one in found]), np.mean([one.raw_r for one in found])
+    assert r == pytest.approx(np.mean(truth), abs=0.04)
+    assert 2 * raw / (1 + raw) < np.mean(truth) - 0.025  # doubling would understate it
 
 
 def test_noise_that_belongs_to_a_pair_is_not_taken_for_reliability():
@@ -57,7 +77,7 @@ def test_opposed_halves_stay_within_minus_one():
     first, second = all_pairs(5, 10, rng)
     found = split_half(first, second, rng.random(20), n_tasks=5, n_splits=20)
     assert -1 <= found.low < -0.5
-    assert found.frame().columns == ["r", "low", "high", "n_splits", "raw_r"]
+    assert found.frame().columns == ["r", "low", "high", "n_splits", "raw_r", "k"]
 
 
 def test_tasks_seen_in_one_half_only_do_not_count():

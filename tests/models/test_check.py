@@ -183,18 +183,18 @@ def lose_everything(calls):
 
 
 @pytest.mark.parametrize("fault", [lose_masks, lose_everything], ids=["wrong numbers", "an error"])
-def test_a_faulty_resume_refuses_sweeps_with_a_warning_and_leaves_runs_alone(fault, prompts):
+def test_a_faulty_resume_sweeps_cell_by_cell_with_a_warning_and_leaves_runs_alone(fault, prompts):
     engine = tiny_engine("llama")
     intact = engine.block_calls
     engine.block_calls = lambda *arguments: fault(intact(*arguments))
-    with pytest.warns(UserWarning, match="sweeps that resume from a layer change results .*sweeps are refused"):
+    with pytest.warns(UserWarning, match="sweeps that resume from a layer change results .*sweeps run once per cell"):
         lines = self_check(engine)
     assert [line.ok for line in lines] == [True, True, True, False]
     assert engine.reuse_off == ""
-    with pytest.raises(ModelError, match=r"cannot be swept: self-check"):
-        sweep(engine, prompts, [()], OPTIONS)
+    swept = sweep(engine, prompts[:3], [()], OPTIONS).option_logprobs[:, 0]
     found = engine.run(prompts[:3], options=OPTIONS).option_logprobs
     assert apart(found, naive_run(engine.model, prompts[:3], ("answer",))[1]) < LOGPROB
+    assert torch.equal(swept, found)
 
 
 @pytest.mark.model

@@ -177,8 +177,9 @@ def test_what_steers_the_engine_steers_its_text(family, name):
     found = generate(engine, prompts, max_new_tokens=NEW, temperature=0, seed=0)
     assert found.texts == tuple((words(naive_tokens(engine.model, p, NEW, STEERED[name])),) for p in prompts)
     assert found.texts != plain.texts
-    onward = [where in ("all", "from:item") for _, where, _ in found.settings["steered"]]
-    assert [goes_on for *_, goes_on in found.settings["steered"]] == onward
+    (cell,) = found.settings["steered"]  # all prompts are steered alike
+    onward = [where in ("all", "from:item") for _, where, _ in cell]
+    assert [goes_on for *_, goes_on in cell] == onward
     assert hooks_on(engine.model) == 0
     engine.interventions = [Intervention(1, np.zeros(32, np.float32), "all")]
     assert generate(engine, prompts, max_new_tokens=NEW, temperature=0, seed=0).texts == plain.texts

@@ -88,9 +88,11 @@ def test_the_dtype_asked_for_is_the_dtype_of_the_engine(folder, dtype):
     assert load_model(str(folder), dtype=dtype).fingerprint()["dtype"] == dtype
 
 
-def test_auto_is_the_dtype_of_the_stored_weights(folder):
+@pytest.mark.parametrize(("native", "expected"), [(True, "bfloat16"), (False, "float32")])
+def test_auto_is_bfloat16_where_the_processor_multiplies_it(folder, monkeypatch, native, expected):
     tiny_model("llama", torch.bfloat16).save_pretrained(folder)
-    assert load_model(str(folder), dtype="auto").fingerprint()["dtype"] == "bfloat16"
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    assert load_model(str(folder), dtype="auto").fingerprint()["dtype"] == expected
 
 
 def test_a_chat_template_replaces_the_tokenizers_own_and_enters_the_fingerprint(folder, tmp_path):

@@ -291,15 +291,15 @@ def test_a_layer_or_width_that_does_not_fit_is_refused(llama, prompts):
         sweep(llama, prompts, [(Intervention(1, offset(1, width=1), "answer"),)], OPTIONS)
 
 
-def test_a_recurrent_model_is_refused_and_its_cells_can_be_run_one_by_one(prompts):
+def test_a_recurrent_model_cannot_resume_so_its_cells_run_one_by_one(prompts):
     engine = tiny_engine("qwen3_next")
-    with pytest.raises(ModelError, match=r"linear_attention.*\n.*\n.*once per cell"):
-        sweep(engine, prompts, CELLS, OPTIONS)
-    assert engine.work.tokens == 0
-    chosen, _ = one_by_one(engine, prompts[:2], CELLS)
+    assert "linear_attention" in engine.resume_off
+    found = sweep(engine, prompts[:2], CELLS, OPTIONS)
+    assert found.option_logprobs.shape == (2, len(CELLS), 3)
     for index, cell in enumerate(CELLS):
         expected = naive(engine.model, prompts[0], cell)[1][OPTIONS.token_ids[0][0]]
-        assert abs(float(chosen[0, index, 0] - expected)) < LOGPROB
+        assert abs(float(found.option_logprobs[0, index, 0] - expected)) < LOGPROB
+    assert sweep(engine, prompts[:2], [], OPTIONS).option_logprobs.shape == (2, 0, 3)
 
 
 def test_an_engine_that_is_being_steered_is_refused(llama, prompts):

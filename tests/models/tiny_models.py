@@ -97,15 +97,32 @@ def tokens_named(prompt: Prompt, where: str) -> list[int]:
     }[kind]
 
 
-def naive(model: torch.nn.Module, prompt: Prompt, interventions: Sequence[Intervention] = ()) -> tuple[Tensor, Tensor]:
-    """Residual stream after every block, (layer, token, d_model), and log-probabilities after the whole prompt."""
+def changed_row(h: Tensor, intervention: Intervention, row: int = 0, number: int = 0) -> Tensor:
+    """One residual row after an intervention, a component at a time."""
+    if intervention.rows is not None:
+        return torch.as_tensor(intervention.rows[row][number])
+    new = h.clone()
+    for basis in () if intervention.erase is None else intervention.erase:
+        new = new - float(h.double() @ torch.as_tensor(basis).double()) * torch.as_tensor(basis)
+    new = new + torch.as_tensor(intervention.offset)
+    return new * (h.square().sum().sqrt() / new.square().sum().sqrt()) if intervention.keep_norm else new
+
+
+def naive(
+    model: torch.nn.Module, prompt: Prompt, interventions: Sequence[Intervention] = (), row: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Residual stream after every block, (layer, token, d_model), and log-probabilities after the whole prompt.
+
+    `row` is the prompt's number in the call, by which it is given rows of its own.
+    """
     seen: dict[int, Tensor] = {}
 
     def hook(layer, _module, _inputs, output):
         hidden = (output[0] if isinstance(output, tuple) else output).clone()
         for intervention in interventions:
             if intervention.layer == layer:
-                hidden[0, tokens_named(prompt, intervention.where)] += torch.as_tensor(intervention.offset)
+                for number, token in enumerate(tokens_named(prompt, intervention.where)):
+                    hidden[0, token] = changed_row(hidden[0, token], intervention, row, number)
         seen[layer] = hidden[0]
         return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
 
@@ -127,8 +144,8 @@ def naive_run(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Residuals (row, layer, position, d_model), option log-probabilities and other log-mass, prompt by prompt."""
     residuals, chosen, others = [], [], []
-    for prompt in prompts:
-        hidden, logprobs = naive(model, prompt, interventions)
+    for row, prompt in enumerate(prompts):
+        hidden, logprobs = naive(model, prompt, interventions, row)
         read = [hidden[:, tokens_named(prompt, position)].mean(dim=1) for position in positions]
         residuals.append(torch.stack(read, dim=1))
         probabilities = logprobs.exp()

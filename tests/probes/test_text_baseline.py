@@ -227,7 +227,8 @@ def test_without_topic_means_only_what_the_words_say_beside_the_topic_is_predict
         .predict(words.transform(np.array(named)[test]))
         for alpha in text_baseline._ALPHAS
     ]
-    assert min(np.abs(fit - both[test, 1]).max() for fit in fits) < 1e-6
+    # the solver of sparse rows is iterative and stops at 1e-4: between processors the same fit differs by some 1e-6
+    assert min(np.abs(fit - both[test, 1]).max() for fit in fits) < 1e-5
     F, z = embedded()
     dense = feature_baseline_scores(F, z + levels, folds, topics=topics)
     assert np.corrcoef(dense, z)[0, 1] > 0.9

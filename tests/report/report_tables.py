@@ -7,9 +7,17 @@ from functools import cache
 import numpy as np
 import polars as pl
 from elicitation_tables import elicitation_tables
+from interview_tables import CODED as INTERVIEW_CODED
+from interview_tables import interview_tables
+from organism_tables import CODED as ORGANISM_CODED
+from organism_tables import organism_tables
 from sharing_tables import CODED, sharing_tables
 from statistics_tables import statistics_tables
+from steering_tables import CODED as STEERING_CODED
+from steering_tables import steering_tables
 from sweep_tables import probe_numbers, sweep_tables
+from tuning_tables import CODED as TUNING_CODED
+from tuning_tables import tuning_tables
 
 HEXACO = ["self", "meta", "helpful", "placebo", "evil"]
 CHOOSERS = ["assistant", "evil", "mathematician", "poet", "slacker"]
@@ -39,9 +47,13 @@ def _tables() -> dict[str, pl.DataFrame]:
     hexaco = _hexaco(rng)
     shared = {**_preferences(rng), **_probes(rng), "steering": _steering(rng), **_study(rng)}
     statistics = statistics_tables(hexaco, rng)
-    sweep = sweep_tables(np.random.default_rng(11), TOPICS, [facet for group in FACETS.values() for facet in group])
+    facets = [facet for group in FACETS.values() for facet in group]
+    sweep = sweep_tables(np.random.default_rng(11), TOPICS, facets)
     found = {**hexaco, **shared, **statistics, **sweep, **elicitation_tables(shared["utilities"], rng)}
-    return {**found, **sharing_tables(shared["transfer"], CHOOSERS, HEXACO, rng)}
+    steering = steering_tables(CHOOSERS[:2], facets)
+    sharing = sharing_tables(shared["transfer"], CHOOSERS, HEXACO, rng)
+    checked = {**organism_tables(CHOOSERS[:3], TOPICS), **interview_tables()}
+    return {**found, **sharing, **steering, **tuning_tables(facets), **checked}
 
 
 def _hexaco(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
@@ -248,7 +260,8 @@ def hostile_tables() -> dict[str, pl.DataFrame]:
         columns = [column for column, dtype in frame.schema.items() if dtype == pl.String]
         kept = {"domain", "metric", "index", "kind", "coefficient", "what", "slot", "end", "removed"}
         kept |= {"steering": {"direction"}, "hexaco_between_models": {"profile"}}.get(name, set())
-        kept |= CODED.get(name, set())
+        kept |= CODED.get(name, set()) | STEERING_CODED.get(name, set()) | TUNING_CODED.get(name, set())
+        kept |= ORGANISM_CODED.get(name, set()) | INTERVIEW_CODED.get(name, set())
         hostile[name] = frame.with_columns(
             pl.concat_str(pl.lit(IMAGE if column in ("text", "item") else "<b>"), column, pl.lit(SCRIPT)).alias(column)
             for column in columns

@@ -56,7 +56,7 @@ def test_one_row_and_missing_numbers_are_drawn_without_a_hole_in_the_words(table
         assert not any("None" in text or "nan" in text.lower() for text in hovers(figure))
 
 
-@pytest.mark.parametrize("name", set(DRAWN) - {"hexaco_d_study"})
+@pytest.mark.parametrize("name", sorted(set(DRAWN) - {"hexaco_d_study"}))
 def test_markup_in_names_is_escaped_everywhere(name):
     shown = json.dumps(DRAWN[name](hostile_tables()[name]).to_dict(), default=str)
     assert "&lt;" in shown

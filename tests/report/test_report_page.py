@@ -63,7 +63,7 @@ def test_the_page_has_title_facts_and_a_contents_bar(page):
     assert all(name in text and value in text for name, value in FACTS.items())
     links = {attrs["href"].removeprefix("#") for attrs in outline.named("a")}
     assert links == {attrs["id"] for attrs in outline.named("section")}
-    assert len(links) == 25
+    assert len(links) == 45
 
 
 def test_plotly_is_inlined_once_and_nothing_points_outside(page):
@@ -78,7 +78,7 @@ def test_plotly_is_inlined_once_and_nothing_points_outside(page):
 def test_every_select_has_an_id_and_a_label(page):
     outline = Outline(page)
     selects = [attrs["id"] for attrs in outline.named("select")]
-    assert len(selects) == 16
+    assert len(selects) == 37
     assert [attrs["for"] for attrs in outline.named("label")] == selects
 
 
@@ -88,7 +88,15 @@ def test_all_ids_are_unique_and_each_figure_has_its_data(page):
     assert len(ids) == len(set(ids))
     drawn = [attrs["id"] for attrs in outline.named("div") if attrs.get("class") == "plotly-graph-div"]
     assert drawn == [attrs["data-for"] for attrs, _ in outline.scripts if "data-for" in attrs]
-    assert len(drawn) == 66
+    assert len(drawn) == 113
+
+
+def test_tables_name_their_rows_and_columns_and_examples_mark_what_is_taught(page):
+    outline = Outline(page)
+    assert len(outline.named("table")) == len(outline.named("caption")) == 2
+    assert {attrs["scope"] for attrs in outline.named("th")} == {"col", "row"}
+    marked = [attrs for attrs in outline.named("p") if attrs.get("class") == "lines"]
+    assert len(outline.named("mark")) == len(marked) == 2
 
 
 def test_only_the_two_scripts_of_the_policy_can_run(hostile):

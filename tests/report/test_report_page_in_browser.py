@@ -34,7 +34,7 @@ class Visit:
         tab.on("dialog", lambda dialog: (self.complaints.append(dialog.message), dialog.dismiss()))
         tab.on("request", lambda request: self.requests.append(request.url))
         self.url = file.as_uri()
-        tab.goto(self.url)
+        tab.goto(self.url, timeout=180_000)
         tab.wait_for_function("[...document.querySelectorAll('.plotly-graph-div')].every(graph => graph.calcdata)")
 
     def figures(self, within="body"):
@@ -109,7 +109,7 @@ def assert_shown_is_chosen(visit, section):
 
 def test_every_figure_is_drawn(visit):
     figures = visit.figures()
-    assert len(figures) == 66
+    assert len(figures) == 113
     for graph in visit.tab.query_selector_all(".plotly-graph-div"):
         marks = graph.query_selector_all(".main-svg .trace, .main-svg .hm")
         assert marks, graph.get_attribute("id")
@@ -158,7 +158,7 @@ def test_no_label_or_legend_is_cut_off(visit):
 
 
 def test_selectors_and_figures_agree_at_the_start(visit):
-    assert len(sections_with_selects(visit)) == 13
+    assert len(sections_with_selects(visit)) == 25
     for section in sections_with_selects(visit):
         assert_shown_is_chosen(visit, section)
 

@@ -7,6 +7,7 @@ import pytest
 from report_tables import CHOOSERS, HEXACO, LAYERS, of_two_models
 
 from personascope.errors import DataError
+from personascope.report.outline_steering import STEERING
 from personascope.report.sections import sections
 from personascope.report.selectors import ALL
 from personascope.report.tables import REQUIRED, personas, present
@@ -75,10 +76,35 @@ TABLE_SECTIONS = {
     **dict.fromkeys(("shift_cells", "shift_correlations", "shift_levels"), "induced-shifts"),
     **dict.fromkeys(("shift_targets", "shift_rank_summary"), "induced-shifts"),
     **dict.fromkeys(("stimulus_effects", "stimulus_differences"), "stimuli"),
+    **dict.fromkeys(("steering_curves", "steering_effects", "steering_dose", "steering_position"), "steered-choices"),
+    **dict.fromkeys(("steering_norms", "steering_guards", "steering_ranges"), "usable-range"),
+    **dict.fromkeys(("steered_written", "steered_open", "steered_compliance", "steered_answers"), "steered-writing"),
+    "steered_judge": "steered-writing",
+    **{"span_judge": "steered-spans", "steered_spans": "steered-spans", "spliced": "isolated-steering"},
+    **dict.fromkeys(("cross_effects", "cross_curves", "cross_differences"), "cross-steering"),
+    **{"ablation": "necessity", "patching": "patching", "facet_curves": "facet-steering"},
+    **{f"facet_selectivity{more}": "facet-steering" for more in ("", "_rows", "_index")},
+    **dict.fromkeys(("tuning_runs", "tuning_history", "tuning_examples"), "taught"),
+    **dict.fromkeys(("tuning_profiles", "tuning_closure", "tuning_gap", "tuning_beyond"), "toward-ideal"),
+    **dict.fromkeys(("tuning_drift_facets", "tuning_drift"), "ideal-drift"),
+    **dict.fromkeys(("tuning_specificity", "tuning_shape", "tuning_likeness"), "toward-whom"),
+    **{"tuning_transfer": "tuning-elsewhere", "tuning_held_out": "tuning-elsewhere"},
+    **{"tuning_side_effects": "tuning-damage", "tuning_shift": "tuning-shift", "tuning_subspace": "tuning-shift"},
+    **{f"tuning_{name}": "steered-or-tuned" for name in ("compared", "responses", "compared_facets")},
+    **{f"tuning_{name}": "unrequested" for name in ("unrequested", "unrequested_totals", "selected", "projection")},
+    **{
+        f"planted_{name}": "planted"
+        for name in ("recovery", "utilities", "opposition", "cosines", "transfer", "steering")
+    },
+    **{f"interview_{name}": "interviews" for name in ("identification", "prediction", "questions")},
 }
 WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
 WORDS_ONLY |= {"stated_ratings", "written_refusals", "written_judging", "persona_clusters", "persona_representatives"}
-WORDS_ONLY |= {"persona_tracking", "shift_levels"}
+WORDS_ONLY |= {"persona_tracking", "shift_levels", "steered_answers", "facet_selectivity_index"}
+WORDS_ONLY |= {"cross_differences", "steered_judge", "span_judge"}
+WORDS_ONLY |= {"tuning_runs", "tuning_examples", "tuning_closure", "tuning_drift", "tuning_compared"}
+WORDS_ONLY |= {"tuning_unrequested_totals", "tuning_selected"}
+WORDS_ONLY |= {"planted_opposition", "planted_cosines", "planted_transfer", "planted_steering"}
 """Alone they have words but no figure; just_helpful needs the residuals for one."""
 SUPPORT = "hexaco_just_helpful_residuals"
 SHOWN = [name for name in REQUIRED if name != SUPPORT]
@@ -166,7 +192,9 @@ def test_every_table_has_a_figure_and_element_ids_are_unique(whole):
     together |= {"persona_components"}  # these are in the figure of another
     twice = {"direction_cosines", "leave_one_group", "confounds", "facet_cosines"}
     twice |= {"transfer", "facet_transfer", "shift_correlations", "stimulus_effects"}
-    assert sum(len(section.drawings) for section in found) == len(REQUIRED) - len(without | together) + len(twice)
+    twice |= {"steered_spans", "facet_selectivity", "tuning_shift", "tuning_unrequested"}
+    more = len(twice) + len(("maps", "layers", "pairs")) - 1  # of steering_effects
+    assert sum(len(section.drawings) for section in found) == len(REQUIRED) - len(without | together) + more
 
 
 def test_tables_without_rows_and_unknown_tables_are_left_out(tables):
@@ -198,6 +226,26 @@ def test_several_models_give_a_block_each_then_what_is_of_no_model_then_the_comp
         "steering",
         "induced-shifts",
         "stimuli",
+        "steered-choices",
+        "usable-range",
+        "steered-writing",
+        "steered-spans",
+        "isolated-steering",
+        "cross-steering",
+        "necessity",
+        "patching",
+        "facet-steering",
+        "taught",
+        "toward-ideal",
+        "ideal-drift",
+        "toward-whom",
+        "tuning-elsewhere",
+        "tuning-damage",
+        "tuning-shift",
+        "unrequested",
+        "steered-or-tuned",
+        "planted",
+        "interviews",
     ]
     found = built(of_two_models(tables))
     assert [section.id for section in found] == [
@@ -250,7 +298,8 @@ def test_a_model_that_lacks_rows_lacks_the_section(tables):
 
 def test_every_figure_of_a_persona_has_the_same_colour_on_the_whole_page(whole):
     seen = {}
-    for section in whole:
+    by_direction = {outline.id for outline in STEERING}  # there colours tell the probe from random directions
+    for section in (section for section in whole if section.id not in by_direction):
         for drawing in section.drawings:
             for trace in drawing.figure.data:
                 persona = (trace.meta or {}).get("persona")
@@ -290,6 +339,26 @@ def test_selectors_are_those_the_section_can_obey(whole):
         "steering": ["target", "layer"],
         "induced-shifts": ["layer"],
         "stimuli": ["layer"],
+        "steered-choices": ["target", "pair_type", "layer", "coefficient"],
+        "usable-range": ["layer"],
+        "steered-writing": ["rubric", "asked", "layer"],
+        "steered-spans": ["layer"],
+        "isolated-steering": ["layer"],
+        "cross-steering": ["target", "persona", "layer", "coefficient"],
+        "necessity": ["layers"],
+        "patching": ["position"],
+        "facet-steering": ["facet", "layer"],
+        "taught": [],
+        "toward-ideal": ["run"],
+        "ideal-drift": ["run"],
+        "toward-whom": [],
+        "tuning-elsewhere": [],
+        "tuning-damage": [],
+        "tuning-shift": ["layer"],
+        "unrequested": [],
+        "steered-or-tuned": [],
+        "planted": [],
+        "interviews": [],
         "cross-model": [],
         "models": [],
     }

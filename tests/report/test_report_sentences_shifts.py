@@ -100,6 +100,18 @@ def test_effects_stand_beside_chance_and_words():
     assert text.endswith("There are no random directions to compare with.")
 
 
+def test_what_is_read_before_a_reply_is_a_control_and_counts_for_no_effect():
+    probe = effect(0.1, 0.05, 0.3, None).with_columns(turn=pl.lit("reply"), layer=pl.lit(3))
+    before = probe.with_columns(turn=pl.lit("before the reply"), d_paired=pl.lit(-0.9), high=pl.lit(-0.8))
+    higher = pl.concat(
+        [before.with_columns(layer=pl.lit(4)), probe.with_columns(layer=pl.lit(4), d_paired=pl.lit(0.0))]
+    )
+    first, text = effects(pl.concat([probe, before, higher]))
+    assert first.startswith("At layer 3")
+    assert "all 1 effects (turn × persona) have an interval that excludes 0; the largest is +0.10" in text
+    assert "Before the reply, where only questions can differ, all 1 have an interval that excludes 0." in text
+
+
 @pytest.mark.parametrize(
     ("flips", "said"), [(True, "have opposite signs (Evil)"), (False, "in none are both effects clear")]
 )

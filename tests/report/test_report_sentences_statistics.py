@@ -273,4 +273,5 @@ def test_hostile_words_of_a_model_are_text_on_the_page():
     assert "“&lt;i&gt;x&lt;/i&gt;&lt;/script&gt;&lt;script&gt;" in section
     assert "\u202e" not in section
     assert "\x00" not in section
-    assert build_page(hostile_tables(), title="t", facts={}).count("<blockquote>") == 11
+    # 11 of reasons, 6 of answers under steering, 2 of taught examples
+    assert build_page(hostile_tables(), title="t", facts={}).count("<blockquote>") == 19

@@ -13,6 +13,7 @@ from personascope.report.wording import (
     excerpt,
     figure_text,
     label,
+    layer_runs,
     listed,
     number,
     percent,
@@ -20,6 +21,7 @@ from personascope.report.wording import (
     pretty,
     probability,
     share,
+    share_of,
     signed,
     spread,
     two_decimals,
@@ -136,3 +138,32 @@ def test_an_excerpt_keeps_to_its_length_in_one_line_that_can_be_written(text, le
 def test_an_excerpt_drops_what_could_hide_or_reorder_the_text_beside_it():
     assert excerpt("a\u202eb\x00c\x1b[31m\ud800d\u2069", 50) == "abc[31md"
     assert excerpt("\u0628\u200c\u0627", 9) == "\u0628\u200c\u0627"  # a joiner belongs to its word
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"),
+    [
+        (1, 1, "the only layer"),
+        (0, 1, "none of the 1 layer"),
+        (2, 3, "2 of 3 layers"),
+        (3, 3, "all 3 layers"),
+        (0, 2, "none of the 2 layers"),
+    ],
+)
+def test_a_count_of_named_things_agrees_with_their_number(part, whole, shown):
+    assert share_of(part, whole, "layer") == shown
+
+
+@pytest.mark.parametrize(
+    ("layers", "shown"),
+    [
+        ("12", "12"),
+        ("12, 13, 14, 20", "12 to 14, 20"),
+        ("13,12", "12 to 13"),
+        ("all", "all"),
+        ("", ""),
+        ("1, <b>", "1, <b>"),
+    ],
+)
+def test_layers_are_shown_as_runs(layers, shown):
+    assert layer_runs(layers) == shown

@@ -9,15 +9,17 @@ import pytest
 import torch
 
 from personascope.direction import Direction
-from personascope.errors import DirectionError, SpanError
+from personascope.errors import DirectionError, ModelError, SpanError
 from personascope.instruments.items import load_items
 from personascope.models.engine import HookEngine
+from personascope.models.generation import generate
 from personascope.prompts.labels import Options, resolve_options
 from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
 from personascope.prompts.render import render
 from personascope.prompts.templates import likert_template
-from personascope.steering.steer import intervention, steer
+from personascope.steering.interventions import add, clamp, project_out
+from personascope.steering.steer import steer
 
 pytestmark = pytest.mark.model
 TEMPLATE = likert_template("ascending")
@@ -99,5 +101,69 @@ def test_a_direction_of_another_model_is_refused(smollm2: HookEngine, direction:
     other = dataclasses.replace(direction, model="gemma3-270m")
     with pytest.raises(DirectionError, match="cannot steer 'smollm2'"), steer(smollm2, other, where="answer"):
         pass
-    with pytest.raises(DirectionError, match="width 576"):
-        intervention(direction, "answer", d_model=640)
+
+
+def test_interventions_and_directions_mix_and_act_in_the_order_given(
+    smollm2: HookEngine, prompts: list[Prompt], options: Options, direction: Direction
+) -> None:
+    steps = (clamp(0.2 * direction, "from:item"), project_out(direction, "answer"))
+    with steer(smollm2, *steps, 0.1 * direction, where="eot"):
+        ours = smollm2.run(prompts, options=options).option_logprobs
+    whole = (*steps, add(0.1 * direction, "eot"))
+    expected = smollm2.run(prompts, options=options, interventions=whole).option_logprobs
+    assert torch.equal(ours, expected)
+    with steer(smollm2, *whole[::-1]):
+        assert not torch.equal(smollm2.run(prompts, options=options).option_logprobs, expected)
+
+
+def test_a_position_without_directions_and_directions_without_one_are_refused(
+    smollm2: HookEngine, direction: Direction
+) -> None:
+    for steps, settings in [
+        ((direction,), {}),
+        ((direction,), {"phase": "prompt"}),
+        ((add(direction, "answer"),), {"where": "answer"}),
+        ((add(direction, "answer"),), {"phase": "prompt"}),
+    ]:
+        with pytest.raises(ModelError, match="steps are directions"), steer(smollm2, *steps, **settings):
+            pass
+    far = dataclasses.replace(direction, layer=30)
+    with pytest.raises(ModelError, match="has no layer 30"), steer(smollm2, add(far, "answer")):
+        pass
+
+
+def test_a_bare_hugging_face_model_answers_as_the_engine_does(
+    smollm2: HookEngine, prompts: list[Prompt], options: Options, direction: Direction
+) -> None:
+    """Left-padded, without the name of the model; and what it writes is what the engine writes."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[0] * (width - len(p)) + list(p.ids) for p in prompts])
+    mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts])
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    elsewhere = dataclasses.replace(0.3 * direction, model="whatever it was called")
+    with torch.no_grad(), steer(smollm2.model, elsewhere, where="from:item", prompts=prompts[::-1]) as model:
+        assert model is smollm2.model
+        logprobs = model(input_ids=ids, attention_mask=mask, position_ids=positions).logits[:, -1].log_softmax(-1)
+    found = torch.stack([logprobs[:, list(tokens)].logsumexp(1) for tokens in options.token_ids], dim=1)
+    with steer(smollm2, 0.3 * direction, where="from:item"):
+        assert torch.allclose(found, smollm2.run(prompts, options=options).option_logprobs, atol=2e-4)
+        expected = generate(smollm2, prompts[:2], max_new_tokens=4, temperature=0, seed=0)
+    for row, prompt in enumerate(prompts[:2]):
+        with steer(smollm2.model, 0.3 * direction, where="from:item", prompts=prompts):
+            written = smollm2.model.generate(torch.tensor([prompt.ids]), max_new_tokens=4, do_sample=False)
+        text = smollm2.tokenizer.decode(written[0, len(prompt) :], skip_special_tokens=True)
+        assert text == expected.texts[row][0]
+
+
+def test_a_bare_model_of_another_width_or_with_an_encoder_is_refused(smollm2: HookEngine, direction: Direction) -> None:
+    from transformers import T5Config, T5ForConditionalGeneration
+
+    narrow = dataclasses.replace(direction, vector=direction.vector[:99])
+    with pytest.raises(DirectionError, match="width 99"), steer(smollm2.model, narrow, where="answer"):
+        pass
+    far = dataclasses.replace(direction, layer=30)
+    with pytest.raises(ModelError, match="has no layer 30"), steer(smollm2.model, far, where="answer"):
+        pass
+    both = T5ForConditionalGeneration(T5Config(d_model=16, d_ff=16, num_layers=1, num_heads=2, d_kv=8, vocab_size=30))
+    with pytest.raises(ModelError, match="has an encoder"), steer(both, direction, where="answer"):
+        pass

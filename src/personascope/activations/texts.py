@@ -24,6 +24,8 @@ from personascope.errors import DataError
 from personascope.files import canonical_json, sha256_json
 from personascope.models.engine import HookEngine
 from personascope.models.generation import Answer, generate
+from personascope.models.intervention import Cell, cell_hash
+from personascope.prompts.positions import resolve
 
 TEXTS = "texts.jsonl"
 _KEPT = ("text", "finish", "n_tokens")
@@ -55,6 +57,7 @@ def collect_texts(
     folder: Path,
     writing: Writing,
     *,
+    cells: Sequence[Cell] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> pl.DataFrame:
     """Let the model answer every row, and keep each batch on disk as soon as it is written.
@@ -66,6 +69,7 @@ def collect_texts(
         engine: the model; what steers it is part of the request.
         folder: made if need be; one writer at a time.
         writing: settings.
+        cells: what is done to each row besides, one for each (see `generate`); part of the request.
         progress: called with (answers there, answers in all) at the start and after each batch.
 
     Returns:
@@ -73,17 +77,20 @@ def collect_texts(
         n_tokens.
 
     Raises:
-        DataError: repeated row ids, or meta columns with the name of one of these.
+        DataError: repeated row ids, meta columns with the name of one of these, or not one cell for each row.
         StoreError: the folder is in use by another process, or cannot be written. What was written is kept.
         ModelError: as `generate`.
     """
     _require_names(rows)
+    if cells is not None and len(cells) != len(rows):
+        raise DataError(f"{len(cells)} cells for {len(rows)} rows.", "Each row has its own.", "Give one for each.")
     with disk_errors_explained(folder, "make the folder"):
         make_folder(folder)
     with run_lock(folder), stopping() as stop:
         known = read_texts(folder)
         about = _about(engine, writing)
-        keys = [_key(about, row) for row in rows]
+        steered = cells if cells is not None else [()] * len(rows)
+        keys = [_key(about, row, cell) for row, cell in zip(rows, steered, strict=True)]
         first_of: dict[str, int] = {}
         for place, key in enumerate(keys):
             first_of.setdefault(key, place)
@@ -118,6 +125,7 @@ def collect_texts(
                     n=writing.samples,
                     seed=writing.seed,
                     stop=writing.stop,
+                    cells=[steered[place] for place in missing],
                     keep=keep,
                 )
     return _frame(rows, keys, known, writing.samples)
@@ -150,8 +158,15 @@ def _about(engine: HookEngine, writing: Writing) -> str:
     return sha256_json({"model": engine.fingerprint(), "writing": asdict(writing)})
 
 
-def _key(about: str, row: Row) -> str:
-    return sha256_json([about, list(row.prompt.ids)])
+def _key(about: str, row: Row, cell: Cell) -> str:
+    return sha256_json([about, list(row.prompt.ids), *_steering(row, cell)])
+
+
+def _steering(row: Row, cell: Cell) -> list[Any]:
+    """What is done, and to which tokens, as the same tokens may have other spans; nothing for nothing."""
+    acting = [intervention for intervention in cell if intervention.acts]
+    named = [list(resolve(row.prompt, one.where)) for one in acting if one.reads_prompt]
+    return [cell_hash(cell), named] if acting else []
 
 
 def _line(written: Sequence[Sequence[Any]]) -> bytes:

@@ -6,16 +6,15 @@ answered, or what is hoped for. It should not be the model that answered, where 
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, cast, runtime_checkable
+from typing import Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from personascope.experiments.judging import each_once, only_object, without_special
 from personascope.measures.choice_claims import Which
 from personascope.measures.choice_parsing import Executed, Outcome, outcome_of
 from personascope.models.endpoint import Endpoint
@@ -77,10 +76,11 @@ class BatchJudge(Protocol):
 
 def judge_all(judge: ChoiceJudge, cases: Sequence[Case]) -> list[Judged]:
     """The judge's reading of each case; equal cases are judged once."""
-    distinct = list(dict.fromkeys(cases))
-    found = judge.read(distinct) if isinstance(judge, BatchJudge) else [judge(*case) for case in distinct]
-    known = dict(zip(distinct, found, strict=True))
-    return [known[case] for case in cases]
+
+    def read(distinct: Sequence[Case]) -> list[Judged]:
+        return judge.read(distinct) if isinstance(judge, BatchJudge) else [judge(*case) for case in distinct]
+
+    return each_once(read, cases)
 
 
 @dataclass(frozen=True)
@@ -198,16 +198,9 @@ class LocalJudge:
         first, second = ((task_b, "B"), (task_a, "A")) if swap else ((task_a, "A"), (task_b, "B"))
         slots = {
             **{"first": first[0], "label_first": first[1], "second": second[0], "label_second": second[1]},
-            "answer": _without_special(tokenizer, answer)[: self.answer_characters],
+            "answer": without_special(tokenizer, answer)[: self.answer_characters],
         }
         return render(tokenizer, template, slots, thinking=self.thinking)
-
-
-def _without_special(tokenizer: Any, text: str) -> str:
-    """The text without special tokens spelled out, which a small model writes at times and `render` refuses."""
-    special = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-    pattern = "|".join(re.escape(token) for token in sorted(special, key=len, reverse=True))
-    return re.sub(pattern, " ", text) if pattern else text
 
 
 class _Verdict(BaseModel):
@@ -267,12 +260,9 @@ class EndpointJudge:
 
 def read_verdict(text: str) -> Judged:
     """The verdict in a judge's reply, which may stand in a code block; `UNREAD` when it holds none or several."""
-    found = re.findall(r"\{[^{}]*\}", text)
-    if len(found) != 1:
-        return UNREAD
     try:
-        verdict = _Verdict.model_validate(json.loads(found[0]))
-    except (ValidationError, ValueError, RecursionError):
+        verdict = _Verdict.model_validate(only_object(text))
+    except ValidationError:
         return UNREAD
     return Judged(
         label=None if verdict.says == "none" else cast(Which, _PLACES[verdict.says]),

@@ -14,13 +14,13 @@ from personascope.experiments.elicitation import TASKS, ChoiceMaterial
 from personascope.experiments.encoding import encoded
 from personascope.experiments.layers import over_layers
 from personascope.experiments.probing import Stores, Tables
-from personascope.experiments.recipe import ProbeStudy
+from personascope.experiments.recipe_bases import ProbeStudy
 from personascope.experiments.rows import task_rows, utility_vector
+from personascope.experiments.text_baselines import TextBaselines
 from personascope.measures.reliability import correlate
 from personascope.probes.evaluate import evaluate_ridge
 from personascope.probes.folds import grouped_folds
 from personascope.probes.results import results_frame
-from personascope.probes.text_baseline import feature_baseline_scores, text_baseline_scores
 
 
 def cross_model_tables(
@@ -42,9 +42,8 @@ def cross_model_tables(
     agreement = correlate(utilities[:, 0], utilities[:, 1], n_resamples=recipe.resamples, seed=seed)
     texts = [task.text for task in material.pool.tasks]
     groups = np.unique([task.topic for task in material.pool.tasks], return_inverse=True)[1]
-    folds, vectors = grouped_folds(groups, recipe.probes.folds, seed), encoded(texts)
-    words = np.asarray(text_baseline_scores(texts, utilities, folds))
-    encoder = None if vectors is None else np.asarray(feature_baseline_scores(vectors, utilities, folds))
+    folds = grouped_folds(groups, recipe.probes.folds, seed)
+    baselines = TextBaselines.of_scores(texts, encoded(texts), utilities, folds)
 
     def readings(label: str, store: ActivationStore) -> pl.DataFrame:
         def at_layer(layer: int) -> pl.DataFrame:
@@ -55,8 +54,8 @@ def cross_model_tables(
                 utilities,
                 names=list(labels),
                 groups=groups,
-                texts_predictions=words,
-                encoder_predictions=encoder,
+                texts_predictions=baselines.words,
+                encoder_predictions=baselines.encoder,
                 persona=persona,
                 position=recipe.probes.position,
                 layer=layer,

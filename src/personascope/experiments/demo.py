@@ -1,7 +1,8 @@
-"""The demo study: load, ask, cache, fit, test, steer, report, in that order.
+"""The demo study: load, ask, cache, fit, test, steer, check, report, in that order.
 
 A model answers HEXACO items and chooses between tasks under several personas; its residual stream is probed at every
-layer, the probes are tested across personas, and the model is steered along what they found.
+layer, the probes are tested across personas, and the model is steered along what they found. The same chain is then
+checked on a model whose preferences were planted.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ from pathlib import Path
 from personascope.experiments.asking import demo_plans, load_material
 from personascope.experiments.collecting import Progress, collect_plan, store_facts
 from personascope.experiments.elicitation import CHOICES, Elicited, answered_choices
+from personascope.experiments.organism import organism_facts, organism_plans, recover
 from personascope.experiments.pages import write_page
 from personascope.experiments.preferences import preference_tables
 from personascope.experiments.probe_study import load_probed_model, preference_directions, save_directions
 from personascope.experiments.probing import probe_tables
 from personascope.experiments.profiles import profile_tables
 from personascope.experiments.recipe import Recipe
+from personascope.experiments.recipe_organism import OrganismRecipe
 from personascope.experiments.results import headline_results
+from personascope.experiments.results_organism import planted_records
 from personascope.experiments.runs import RunFolder
 from personascope.experiments.steering_study import facet_directions, steering_tables
 from personascope.experiments.transfer_tables import transfer_tables
@@ -33,7 +37,10 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = F
     material = load_material(recipe)
     engine = load_recipe_model(recipe)
     plans = demo_plans(engine, material, recipe.activations)
-    run.begin({plan.name: plan.fields() for plan in plans})
+    planted = None if recipe.organism is None else OrganismRecipe.beside(recipe, recipe.organism)
+    checked = None if planted is None else organism_plans(planted)
+    further = [] if checked is None else [plan for state in checked[2].values() for plan in state]
+    run.begin({plan.name: plan.fields() for plan in (*plans, *further)})
     if run.is_finished():  # a fork of before
         return run.report
 
@@ -58,8 +65,13 @@ def run_demo(recipe: Recipe, folder: Path, progress: Progress, *, fork: bool = F
         "steering", lambda: steering_tables(engine, material, recipe, stores, preference, facet, progress)
     )
 
-    run.write_results(headline_results(tables))
-    run.write_provenance({recipe.model.label: engine.fingerprint()}, store_facts(stores))
+    results, models = headline_results(tables), {recipe.model.label: engine.fingerprint()}
+    if planted is not None and checked is not None:
+        found, theirs = recover(run, planted, *checked, progress)
+        tables, stores, results = tables | found, stores | theirs, results | {"planted": planted_records(found)}
+        models |= organism_facts(checked[0])
+    run.write_results(results)
+    run.write_provenance(models, store_facts(stores))
     write_page(run, recipe, tables)
     return run.report
 

@@ -12,11 +12,11 @@ from personascope.activations.plan import Plan, Row
 from personascope.activations.store import ActivationStore
 from personascope.experiments.collecting import HasStores, Progress, collect_plan
 from personascope.experiments.plans import answers_only, make_plan
-from personascope.experiments.recipe import ChoiceStudy
+from personascope.experiments.recipe_bases import ChoiceStudy
 from personascope.experiments.recipe_parts import ActivationsPart, ElicitationPart
 from personascope.instruments.pair_design import ActiveSettings, Pair, PairDesign
 from personascope.instruments.pairs import d_regular_pairs, uniform_pairs
-from personascope.instruments.personas import Persona, load_personas, pick_personas
+from personascope.instruments.personas import Persona, load_personas, pick_personas, require_wordings
 from personascope.instruments.tasks import Task, TaskPool, load_tasks
 from personascope.measures.outcomes import Outcomes
 from personascope.models.engine import HookEngine
@@ -85,6 +85,7 @@ def load_choice_material(recipe: ChoiceStudy) -> ChoiceMaterial:
     if recipe.personas is not None:
         personas |= load_personas(recipe.personas)
     choosers = pick_personas(personas, list(part.personas))
+    require_wordings(choosers, wordings_of(recipe), "preferences.wordings")
     return ChoiceMaterial.regular(pool, choosers, degree=part.degree, seed=recipe.seed)
 
 
@@ -122,7 +123,7 @@ def choice_plan(
     return make_plan(name, engine, rows, answers_only(rows_per_shard), CHOICE, {"tasks": material.pool.hash()})
 
 
-def task_plan(engine: HookEngine, material: ChoiceMaterial, kept: ActivationsPart) -> Plan:
+def task_plan(engine: HookEngine, material: ChoiceMaterial, kept: ActivationsPart, name: str = TASKS) -> Plan:
     """Every task alone under every persona; activations only, rows carry persona, task."""
     rows = tuple(
         Row(
@@ -133,7 +134,7 @@ def task_plan(engine: HookEngine, material: ChoiceMaterial, kept: ActivationsPar
         for persona in material.choosers
         for task in material.pool.tasks
     )
-    return make_plan(TASKS, engine, rows, kept, TASK_ALONE, {"tasks": material.pool.hash()})
+    return make_plan(name, engine, rows, kept, TASK_ALONE, {"tasks": material.pool.hash()})
 
 
 def answered_choices(store: ActivationStore) -> pl.DataFrame:
@@ -166,24 +167,38 @@ class Elicited:
 
     Args:
         choices: of all pairs that are fitted, in the first wording (`answered_choices`).
-        wordings: of the d-regular pairs in each further wording.
+        wordings: by number (from 2), of the d-regular pairs in each further wording, of the personas whose system
+            message it changes.
         evaluation: of the pairs that are never fitted; None where none were asked.
         designs: of each persona where pairs were chosen by its own utilities.
         stores: rows and plan keys by name, for the provenance.
     """
 
     choices: pl.DataFrame
-    wordings: tuple[pl.DataFrame, ...] = ()
+    wordings: Mapping[int, pl.DataFrame] = field(default_factory=dict)
     evaluation: pl.DataFrame | None = None
     designs: Mapping[str, PairDesign] = field(default_factory=dict)
     stores: Mapping[str, ActivationStore] = field(default_factory=dict)
 
 
+def wordings_of(recipe: ChoiceStudy) -> int:
+    """In how many wordings each persona is asked the d-regular pairs."""
+    return recipe.preferences.wordings if isinstance(recipe.preferences, ElicitationPart) else 1
+
+
 def first_plans(engine: HookEngine, material: ChoiceMaterial, recipe: ChoiceStudy) -> list[Plan]:
-    """What is asked whatever the answers will be: the d-regular pairs, in each wording."""
-    wordings = recipe.preferences.wordings if isinstance(recipe.preferences, ElicitationPart) else 1
-    names = [CHOICES, *(f"{CHOICES}-wording-{wording + 1}" for wording in range(1, wordings))]
-    return [choice_plan(engine, material, name=name, wording=wording) for wording, name in enumerate(names)]
+    """What is asked whatever the answers will be: the d-regular pairs, in each wording that changes the prompts."""
+    plans = [choice_plan(engine, material)]
+    # a wording that leaves a persona's system message as it is would ask the same prompts, and agree with itself
+    for wording in range(1, wordings_of(recipe)):
+        asked = {
+            persona.name: material.pairs_of(persona.name)
+            for persona in material.choosers
+            if persona.phrasings[wording].system not in {one.system for one in persona.phrasings[:wording]}
+        }
+        name = f"{CHOICES}-wording-{wording + 1}"
+        plans += [choice_plan(engine, material, name=name, pairs=asked, wording=wording)] if asked else []
+    return plans
 
 
 def elicit(
@@ -194,11 +209,13 @@ def elicit(
     Rounds of chosen pairs are determined by the answers of those before, so that a resumed run asks the same.
 
     Raises:
-        PersonascopeError: as `collect`; personas with fewer wordings than are asked.
+        PersonascopeError: as `collect`.
     """
     part = recipe.preferences
     stores = {plan.name: collect_plan(plan, engine, run, progress) for plan in first_plans(engine, material, recipe)}
-    regular, *wordings = (answered_choices(store) for store in stores.values())
+    answered = {name: answered_choices(store) for name, store in stores.items()}
+    regular = answered.pop(CHOICES)
+    wordings = {int(name.rpartition("-")[2]): frame for name, frame in answered.items()}
     if not isinstance(part, ElicitationPart):
         return Elicited(regular, stores=stores)
     designs: dict[str, PairDesign] = {}
@@ -214,7 +231,7 @@ def elicit(
         plan = choice_plan(engine, material, name=f"{CHOICES}-evaluation", pairs=uniform)
         stores[plan.name] = collect_plan(plan, engine, run, progress)
         evaluation = answered_choices(stores[plan.name])
-    return Elicited(pl.concat(choices), tuple(wordings), evaluation, designs, stores)
+    return Elicited(pl.concat(choices), wordings, evaluation, designs, stores)
 
 
 def _rounds(

@@ -6,37 +6,30 @@ import time
 from dataclasses import dataclass
 
 from personascope.activations.plan import Plan
-from personascope.experiments.asking import Material, demo_plans, load_material
-from personascope.experiments.demo import load_recipe_model
-from personascope.experiments.elicitation import ChoiceMaterial, choice_prompt, load_choice_material
+from personascope.experiments.elicitation import ChoiceMaterial, load_choice_material
 from personascope.experiments.hexaco import study_plans
 from personascope.experiments.induced_shifts import load_moved
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.preference_study import preference_plans
 from personascope.experiments.probe_study import load_asked, load_probed_model
 from personascope.experiments.questionnaires import (
-    item_prompt,
     load_study_questionnaire,
-    rating_template,
 )
 from personascope.experiments.recipe import (
-    ChoiceStudy,
     HexacoRecipe,
     LayerSweepRecipe,
     PreferencesRecipe,
-    Recipe,
     ShiftsRecipe,
     TransferRecipe,
 )
+from personascope.experiments.recipe_bases import ChoiceStudy
 from personascope.experiments.recipe_parts import ElicitationPart, WrittenChoicesPart, WrittenPart
 from personascope.experiments.written_answers import written_parts, written_rows
 from personascope.experiments.written_choices import choice_rows
 from personascope.instruments.personas import pick_personas
 from personascope.models.engine import HookEngine
 from personascope.models.generation import generate
-from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
-from personascope.prompts.templates import ORDERS
 
 TIMED_PROMPTS, TIMED_NEW_TOKENS = 24, 8
 
@@ -60,8 +53,8 @@ def estimate_hexaco(recipe: HexacoRecipe) -> list[PlanLine]:
     for part in recipe.models:
         engine = load_model_part(part)
         plans = study_plans(engine, part.label, asked, recipe)
-        rate = _tokens_per_second(engine, plans[""])
-        lines += [_line(plan, engine, rate) for plan in plans.values()]
+        rate = tokens_per_second(engine, plans[""])
+        lines += [plan_line(plan, engine, rate) for plan in plans.values()]
         for name, written in written_parts(recipe).items():
             prompts = [row.prompt for row in written_rows(engine, asked, written)]
             lines.append(_written_line(f"{part.label}, {name}", engine, prompts, written))
@@ -82,22 +75,13 @@ def _written_line(
     return PlanLine(name, answers, tokens + written, tokens + written, 4 * written, written * seconds / 60)
 
 
-def estimate_demo(recipe: Recipe) -> list[PlanLine]:
-    """One line for each part of the demo; the minutes of its probes and statistics are not counted."""
-    material = load_material(recipe)
-    engine = load_recipe_model(recipe)
-    plans = demo_plans(engine, material, recipe.activations)
-    rate = _tokens_per_second(engine, plans[0])
-    return [*[_line(plan, engine, rate) for plan in plans], _steering_line(engine, material, recipe, rate)]
-
-
 def estimate_preferences(recipe: PreferencesRecipe) -> list[PlanLine]:
     """Lines of a study of preferences; chosen pairs are counted up to their limit, statistics are not counted."""
     material = load_choice_material(recipe)
     engine = load_model_part(recipe.model)
     plans = preference_plans(engine, material, recipe)
-    rate = _tokens_per_second(engine, plans[0])
-    lines = [_line(plan, engine, rate) for plan in plans] + _further_pairs(plans[0], material, recipe, rate=rate)
+    rate = tokens_per_second(engine, plans[0])
+    lines = [plan_line(plan, engine, rate) for plan in plans] + further_pairs(plans[0], material, recipe, rate=rate)
     part = recipe.written
     if part is not None:
         names = list(part.personas or material.personas)
@@ -118,9 +102,9 @@ def estimate_probes(recipe: LayerSweepRecipe | TransferRecipe) -> list[PlanLine]
     asked = load_asked(recipe, recipe.hexaco)
     engine = load_probed_model(recipe.model, recipe)
     plans = asked.plans(engine, recipe)
-    rate = _tokens_per_second(engine, plans[0])
-    lines = [_line(plan, engine, rate) for plan in plans]
-    return lines + _further_pairs(plans[0], asked.material, recipe, rate=rate)
+    rate = tokens_per_second(engine, plans[0])
+    lines = [plan_line(plan, engine, rate) for plan in plans]
+    return lines + further_pairs(plans[0], asked.material, recipe, rate=rate)
 
 
 def estimate_shifts(recipe: ShiftsRecipe) -> list[PlanLine]:
@@ -128,11 +112,11 @@ def estimate_shifts(recipe: ShiftsRecipe) -> list[PlanLine]:
     moved = load_moved(recipe)
     engine = load_probed_model(recipe.model, recipe)
     plans = [*moved.asked.plans(engine, recipe), *moved.plans(engine, recipe).values()]
-    rate = _tokens_per_second(engine, plans[0])
-    return [_line(plan, engine, rate) for plan in plans]
+    rate = tokens_per_second(engine, plans[0])
+    return [plan_line(plan, engine, rate) for plan in plans]
 
 
-def _further_pairs(plan: Plan, material: ChoiceMaterial, recipe: ChoiceStudy, rate: float) -> list[PlanLine]:
+def further_pairs(plan: Plan, material: ChoiceMaterial, recipe: ChoiceStudy, rate: float) -> list[PlanLine]:
     """Pairs that are chosen by the answers, up to the limit, and those that are never fitted, as long as the first."""
     part = recipe.preferences
     if not isinstance(part, ElicitationPart):
@@ -148,33 +132,17 @@ def _further_pairs(plan: Plan, material: ChoiceMaterial, recipe: ChoiceStudy, ra
     return lines
 
 
-def _line(plan: Plan, engine: HookEngine, tokens_per_second: float) -> PlanLine:
+def plan_line(plan: Plan, engine: HookEngine, tokens_per_second: float) -> PlanLine:
+    """One plan at a rate of tokens per second."""
     summary = plan.summary(engine.d_model, engine.dtype.itemsize)
     minutes = summary.unique_tokens / tokens_per_second / 60
     return PlanLine(plan.name, summary.rows, summary.tokens, summary.unique_tokens, summary.bytes, minutes)
 
 
-def _tokens_per_second(engine: HookEngine, plan: Plan) -> float:
+def tokens_per_second(engine: HookEngine, plan: Plan) -> float:
+    """The model's speed on this machine, on the first prompts of a plan."""
     prompts = [row.prompt for row in plan.rows[:TIMED_PROMPTS]]
     engine.run(prompts[:2], options=plan.options)
     before, started = engine.work.tokens, time.monotonic()
     engine.run(prompts, layers=plan.layers, positions=plan.positions, options=plan.options)
     return (engine.work.tokens - before) / (time.monotonic() - started)
-
-
-def _steering_line(engine: HookEngine, material: Material, recipe: Recipe, rate: float) -> PlanLine:
-    """Sweeps run only the tokens from the first steered one on, and only the blocks above the steered layer."""
-    part = recipe.steering
-    tasks = material.pool.tasks
-    pairs = [material.pairs[number] for number in range(min(part.pairs, len(material.pairs)))]
-    asked = [(choice_prompt(engine, material.choosers[0], tasks[i], tasks[j]), "from:task_a") for i, j in pairs] * 2
-    persona, bank = material.questionnaire.respondents[0], material.questionnaire.bank.subset([part.facet])
-    templates = [rating_template(engine, material.questionnaire.scale, order) for order in ORDERS]
-    asked += [(item_prompt(engine, persona, item, one), "from:item") for item in bank.items for one in templates]
-    steered = sum(len(resolve(prompt, where)) for prompt, where in asked)
-    n_cells = (len(part.coefficients) - 1) * (1 + part.random_directions)
-    blocks = sum(engine.n_layers - 1 - layer for layer in part.layers) / engine.n_layers
-    computed = round(steered * n_cells * blocks) + sum(len(prompt) for prompt, _ in asked)
-    rows = len(asked) * (1 + n_cells * len(part.layers))
-    tokens = sum(len(prompt) for prompt, _ in asked) * (1 + n_cells * len(part.layers))
-    return PlanLine("steering", rows, tokens, computed, 0, computed / rate / 60)

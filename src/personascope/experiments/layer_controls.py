@@ -7,7 +7,6 @@ answers to items under all personas of the questionnaire (groups: facets).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,11 @@ from personascope.experiments.preferences import reliabilities
 from personascope.experiments.probing import HEXACO, Stores, Tables
 from personascope.experiments.recipe import LayerSweepRecipe
 from personascope.experiments.rows import Rows, item_rows, task_rows
+from personascope.experiments.text_baselines import TextBaselines
 from personascope.probes.confounds import evaluate_without_text, evaluate_without_topic_means
 from personascope.probes.folds import Folds, grouped_folds
 from personascope.probes.leave_one_group import leave_one_group_folds, leave_one_group_out
 from personascope.probes.removal import remove_directions
-from personascope.probes.text_baseline import feature_baseline_scores, text_baseline_scores
 from personascope.probes.topic_means import topic_balanced_folds
 
 _MOST_COMPONENTS, _ROWS_PER_COMPONENT = 50, 5
@@ -71,14 +70,6 @@ def _components(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(PCA(max(1, n), svd_solver="full").fit_transform(vectors))
 
 
-@dataclass(frozen=True, eq=False)
-class _Texts:
-    """Predictions from words and, where an encoder is installed, from sentence embeddings, for one way of folding."""
-
-    words: np.ndarray
-    encoder: np.ndarray | None
-
-
 class _Target:
     """One target with what all layers share: its groups, and the text baselines of every way of folding."""
 
@@ -106,13 +97,8 @@ class _Target:
         self.how: dict[str, Any] = {"n_folds": part.folds, "n_shuffles": part.shuffles, "seed": seed}
         self.resamples: dict[str, Any] = {"n_resamples": recipe.resamples}
 
-    def _texts(self, folds: Folds, **topics: Any) -> _Texts:
-        return _Texts(
-            np.asarray(text_baseline_scores(self.rows.texts, self.Y, folds, **topics)),
-            None
-            if self.vectors is None
-            else np.asarray(feature_baseline_scores(self.vectors, self.Y, folds, **topics)),
-        )
+    def _texts(self, folds: Folds, **topics: Any) -> TextBaselines:
+        return TextBaselines.of_scores(self.rows.texts, self.vectors, self.Y, folds, **topics)
 
     def tables(self, X: np.ndarray, layer: int) -> dict[str, pl.DataFrame]:
         """All controls at one layer."""

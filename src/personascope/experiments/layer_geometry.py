@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,18 @@ import polars as pl
 from personascope.activations.store import ActivationStore
 from personascope.experiments.collecting import Progress
 from personascope.experiments.elicitation import TASKS, ChoiceMaterial
+from personascope.experiments.encoding import encoded
 from personascope.experiments.layers import over_layers
 from personascope.experiments.probing import HEXACO, Stores, Tables
-from personascope.experiments.recipe import ProbeStudy
+from personascope.experiments.recipe_bases import ProbeStudy
 from personascope.experiments.rows import Rows, facet_rows, task_rows
+from personascope.experiments.text_baselines import TextBaselines
 from personascope.probes.evaluate import column_correlations, evaluate_ridge, fit_direction_weights
 from personascope.probes.folds import fold_numbers, grouped_folds
 from personascope.probes.geometry import cosine_frame, cosine_matrix
 from personascope.probes.nested import nested_ridge
 from personascope.probes.results import results_frame
 from personascope.probes.ridge import DEFAULT_ALPHAS
-from personascope.probes.text_baseline import text_baseline_scores
 
 PREFERENCE = "preference"
 
@@ -93,10 +95,12 @@ def facet_geometry(
     )
     varies = answered.filter((pl.col("item") >= recipe.probes.folds) & (pl.col("key") > 0))["facet"].to_list()
 
+    baselines = _facet_baselines(store, items, varies, recipe)
+
     def at_layer(layer: int) -> tuple[pl.DataFrame, pl.DataFrame]:
         tasks = task_rows(stores[TASKS], tables["utilities"], persona, layer, position)
         facets = {facet: facet_rows(store, items, facet, layer, position) for facet in varies}
-        probes = [_facet_probe(facet, rows, layer, recipe) for facet, rows in facets.items()]
+        probes = [_facet_probe(facet, rows, baselines[facet], layer, recipe) for facet, rows in facets.items()]
         directions = {
             name: fit_direction_weights(rows.features, rows.target, rows.groups, seed=recipe.seed)
             for name, rows in {PREFERENCE: tasks, **facets}.items()
@@ -113,15 +117,27 @@ def facet_geometry(
     }
 
 
-def _facet_probe(facet: str, rows: Rows, layer: int, recipe: ProbeStudy) -> pl.DataFrame:
+def _facet_baselines(
+    store: ActivationStore, items: pl.DataFrame, facets: Sequence[str], recipe: ProbeStudy
+) -> dict[str, TextBaselines]:
+    """Of every facet; its rows are the same at every layer."""
+    found = {}
+    for facet in facets:
+        rows = facet_rows(store, items, facet, store.layers[0], recipe.probes.position)
+        folds = grouped_folds(rows.groups, recipe.probes.folds, recipe.seed)
+        found[facet] = TextBaselines.of_scores(rows.texts, encoded(rows.texts), rows.target[:, None], folds)
+    return found
+
+
+def _facet_probe(facet: str, rows: Rows, baselines: TextBaselines, layer: int, recipe: ProbeStudy) -> pl.DataFrame:
     part = recipe.probes
-    folds = grouped_folds(rows.groups, part.folds, recipe.seed)
     results = evaluate_ridge(
         rows.features,
         rows.target[:, None],
         names=[facet],
         groups=rows.groups,
-        texts_predictions=np.asarray(text_baseline_scores(rows.texts, rows.target, folds))[:, None],
+        texts_predictions=baselines.words,
+        encoder_predictions=baselines.encoder,
         persona="all",
         position=part.position,
         layer=layer,

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import torch
 from threadpoolctl import threadpool_limits
 
 Result = TypeVar("Result")
+
+
+@contextlib.contextmanager
+def single_threaded() -> Iterator[None]:
+    """Linear algebra on one thread, and torch as it was afterwards.
+
+    What sets torch's threads inside (a text encoder) sets those of its own MKL too, which the limits do not see and so
+    leave behind: the model would go on with another number of threads, more slowly and with other rounding.
+    """
+    before = torch.get_num_threads()
+    try:
+        with threadpool_limits(limits=1):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def over_layers(
@@ -26,7 +43,7 @@ def over_layers(
     """
     progress(what, 0, len(layers))
     results: list[Result] = []
-    with threadpool_limits(limits=1), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+    with single_threaded(), ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         for result in pool.map(compute, layers):
             results.append(result)
             progress(what, len(results), len(layers))

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from personascope.experiments.recipe import HexacoRecipe, Study
+from personascope.experiments.recipe import HexacoRecipe
+from personascope.experiments.recipe_bases import Study
 from personascope.experiments.runs import RunFolder
 from personascope.report.methods import methods_text
 from personascope.report.page import build_page
@@ -27,6 +28,7 @@ def write_page(run: RunFolder, recipe: Study, tables: Mapping[str, pl.DataFrame]
         "versions": ", ".join(f"{name} {version}" for name, version in provenance["versions"].items()),
         "seconds": ", ".join(f"{name} {value:.0f}" for name, value in provenance["seconds"].items()),
     }
+    facts = {name: value for name, value in facts.items() if value}  # a study of people runs no model
     title = f"personascope: {recipe.name}"
     run.write_report(build_page(dict(tables), title=title, facts=facts, methods=_methods(recipe, tables)))
 

@@ -22,6 +22,8 @@ def load_model_part(part: ModelPart) -> HookEngine:
         dtype=part.dtype,
         device=part.device,
         revision=part.revision,
+        adapter=part.adapter,
+        adapter_revision=part.adapter_revision,
         chat_template=part.chat_template,
         threads=part.threads,
     )

@@ -12,7 +12,7 @@ from scipy.stats import binomtest
 
 from personascope.errors import DataError
 from personascope.experiments.elicitation import ChoiceMaterial, Elicited, design_table, outcomes_of
-from personascope.experiments.recipe import ChoiceStudy
+from personascope.experiments.recipe_bases import ChoiceStudy
 from personascope.experiments.rows import utility_vector
 from personascope.measures.choices import choice_table, order_bias
 from personascope.measures.intervals import CONFIDENCE
@@ -106,10 +106,11 @@ def trust_tables(
     for persona in material.personas:
         own = outcomes_of(elicited.choices, persona, number)
         circles += _circles(persona, own, how, recipe)
-        pairs = outcomes_of(_first_wording(elicited), persona, number)
-        for wording, answered in enumerate(elicited.wordings, start=2):
-            found = retest(pairs, outcomes_of(answered, persona, number), **seeds, **how)
-            retests.append({"persona": persona, "wording": wording, **vars(found)})
+        for wording, answered in elicited.wordings.items():
+            if persona in answered["persona"]:
+                first = outcomes_of(_same_pairs(elicited.choices, answered), persona, number)
+                found = retest(first, outcomes_of(answered, persona, number), **seeds, **how)
+                retests.append({"persona": persona, "wording": wording, **vars(found)})
     found_tables = {
         "preference_circles": pl.DataFrame(
             circles, schema={"persona": pl.String, **_CIRCLES, "chance": pl.Float64}, infer_schema_length=None
@@ -121,11 +122,9 @@ def trust_tables(
     return {name: table for name, table in found_tables.items() if not table.is_empty()}
 
 
-def _first_wording(elicited: Elicited) -> pl.DataFrame:
-    """Choices in the first wording between the pairs that the others were asked too, so that all have the same."""
-    if not elicited.wordings:
-        return elicited.choices
-    return elicited.choices.join(elicited.wordings[0], on=["persona", "first", "second"], how="semi")
+def _same_pairs(choices: pl.DataFrame, answered: pl.DataFrame) -> pl.DataFrame:
+    """Choices between the pairs that were answered in another wording too."""
+    return choices.join(answered, on=["persona", "first", "second"], how="semi")
 
 
 def _circles(persona: str, own: Outcomes, how: Mapping[str, Any], recipe: ChoiceStudy) -> list[dict[str, Any]]:

@@ -27,11 +27,12 @@ from personascope.experiments.preferences import preference_tables, trust_tables
 from personascope.experiments.probing import HEXACO, probe_tables
 from personascope.experiments.profiles import profile_tables
 from personascope.experiments.questionnaires import Questionnaire, load_questionnaire, questionnaire_plan
-from personascope.experiments.recipe import ProbeStudy
+from personascope.experiments.recipe_bases import ProbeStudy
 from personascope.experiments.recipe_parts import HexacoPart, ModelPart
 from personascope.experiments.rows import Rows, task_rows
 from personascope.experiments.runs import RunFolder
 from personascope.models.engine import HookEngine
+from personascope.models.hashes import model_hash
 from personascope.models.requests import require_layers
 from personascope.probes.evaluate import fit_direction_weights
 
@@ -175,7 +176,7 @@ def ridge_direction(
         layer=layer,
         position=position,
         model=engine.name,
-        model_hash=engine.fingerprint().get("weights", ""),
+        model_hash=model_hash(engine.fingerprint()),
         reference_norm=float(np.linalg.norm(rows.features, axis=1).mean()),
         means=means,
         fit=f"ridge, {len(rows.target)} rows, penalty by grouped folds",

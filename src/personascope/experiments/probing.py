@@ -2,32 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
-from threadpoolctl import threadpool_limits
 
 from personascope.activations.store import ActivationStore
 from personascope.experiments.collecting import Progress
 from personascope.experiments.elicitation import TASKS, ChoiceMaterial
 from personascope.experiments.encoding import encoded
-from personascope.experiments.layers import over_layers
-from personascope.experiments.recipe import ProbeStudy
+from personascope.experiments.layers import over_layers, single_threaded
+from personascope.experiments.recipe_bases import ProbeStudy
 from personascope.experiments.rows import Rows, codes, facet_mean_rows, item_rows, task_rows, utility_vector
+from personascope.experiments.text_baselines import TextBaselines
 from personascope.probes.evaluate import evaluate_ridge
 from personascope.probes.evaluate_choices import evaluate_choices
 from personascope.probes.evaluate_classes import evaluate_logistic
-from personascope.probes.folds import Folds, grouped_folds
+from personascope.probes.folds import grouped_folds
 from personascope.probes.results import ProbeResult, results_frame
-from personascope.probes.text_baseline import (
-    feature_baseline_choices,
-    feature_baseline_scores,
-    text_baseline_choices,
-    text_baseline_scores,
-)
+from personascope.probes.text_baseline import text_baseline_scores
 
 Stores = Mapping[str, ActivationStore]
 Tables = Mapping[str, pl.DataFrame]
@@ -45,7 +39,7 @@ def probe_tables(
     there is a store "hexaco", "item score" (ridge on each item under each persona) and "facet score" (ridge on the mean
     over a facet's items), both with folds by facet. Ridge runs at every position, logistic at `probes.position`.
     """
-    with threadpool_limits(limits=1):
+    with single_threaded():
         prober = _Prober(stores, tables, material, recipe)
     by_layer = over_layers(prober.layer, stores[TASKS].layers, progress, "probes")
     return {"probes": results_frame([result for results in by_layer for result in results])}
@@ -68,12 +62,15 @@ class _Prober:
         self.task_folds = grouped_folds(self.topics, recipe.probes.folds, recipe.seed)
         self.vectors = encoded(self.texts)
         utilities = [utility_vector(tables["utilities"], persona) for persona in self.personas]
-        self.utility_text = _Texts.of_scores(self.texts, self.vectors, np.stack(utilities, axis=1), self.task_folds)
+        self.utility_text = TextBaselines.of_scores(
+            self.texts, self.vectors, np.stack(utilities, axis=1), self.task_folds
+        )
         self.pairs = {persona: self._margins(persona, material) for persona in self.personas}
         self.choice_text = {
-            persona: _Texts.of_choices(self.texts, self.vectors, pairs, self.task_folds)
+            persona: TextBaselines.of_choices(self.texts, self.vectors, pairs, self.task_folds)
             for persona, pairs in self.pairs.items()
         }
+        self.identity_text = self._identity_text()
         self.has_items = HEXACO in stores
         self.score_text = {name: self._score_text(make) for name, make in SCORES.items() if self.has_items}
 
@@ -84,8 +81,8 @@ class _Prober:
             results += self.utilities(layer, position)
             results += self.scores(layer, position) if self.has_items else []
         results += self.choices(layer, self.recipe.probes.position)
-        if len(self.personas) > 1:
-            results.append(self.persona_identity(layer, self.recipe.probes.position))
+        if self.identity_text is not None:
+            results.append(self.persona_identity(layer, self.recipe.probes.position, self.identity_text))
         return results
 
     def utilities(self, layer: int, position: str) -> list[ProbeResult]:
@@ -106,15 +103,15 @@ class _Prober:
             results += self._ridge(name, rows, rows.groups, self.score_text[name], "all", layer, position)
         return results
 
-    def _score_text(self, make: Callable[..., Rows]) -> _Texts:
+    def _score_text(self, make: Callable[..., Rows]) -> TextBaselines:
         """The text baseline of a score; its rows are the same at every layer and position."""
         store = self.stores[HEXACO]
         rows = make(store, self.tables, store.layers[0], store.positions[0])
         folds = grouped_folds(rows.groups, self.recipe.probes.folds, self.recipe.seed)
-        return _Texts.of_scores(rows.texts, encoded(rows.texts), rows.target[:, None], folds)
+        return TextBaselines.of_scores(rows.texts, encoded(rows.texts), rows.target[:, None], folds)
 
     def _ridge(
-        self, name: str, rows: Rows, groups: np.ndarray, texts: _Texts, persona: str, layer: int, position: str
+        self, name: str, rows: Rows, groups: np.ndarray, texts: TextBaselines, persona: str, layer: int, position: str
     ) -> list[ProbeResult]:
         return evaluate_ridge(
             rows.features,
@@ -146,14 +143,13 @@ class _Prober:
             for persona in self.personas
         ]
 
-    def persona_identity(self, layer: int, position: str) -> ProbeResult:
+    def persona_identity(self, layer: int, position: str, words: np.ndarray) -> ProbeResult:
         """Logistic to which persona reads a task, on tasks of topics not trained on."""
         rows = [
             task_rows(self.stores[TASKS], self.tables["utilities"], persona, layer, position).features
             for persona in self.personas
         ]
-        names, folds = self._identity()
-        words = text_baseline_scores(self.texts * len(self.personas), names, folds, kind="classification")
+        names, _ = self._identity()
         return evaluate_logistic(
             np.concatenate(rows),
             names,
@@ -171,41 +167,16 @@ class _Prober:
         names = np.repeat(self.personas, len(self.topics))
         return names, grouped_folds(groups, self.recipe.probes.folds, self.recipe.seed)
 
+    def _identity_text(self) -> np.ndarray | None:
+        """What the words of a task say of who reads it; None of one persona."""
+        if len(self.personas) == 1:
+            return None
+        texts = self.texts * len(self.personas)
+        return np.asarray(text_baseline_scores(texts, *self._identity(), kind="classification"))
+
     def _margins(self, persona: str, material: ChoiceMaterial) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Task numbers of each pair and the order-corrected log-odds of the first."""
         number = material.number()
         own = self.tables["choices"].filter(pl.col("persona") == persona)
         first, second = (np.array([number[task] for task in own[column]]) for column in ("task_a", "task_b"))
         return first, second, own["log_odds_a"].to_numpy()
-
-
-@dataclass(frozen=True, eq=False)
-class _Texts:
-    """Out-of-fold predictions from words and, where an encoder is installed, from sentence embeddings."""
-
-    words: np.ndarray
-    encoder: np.ndarray | None
-
-    @classmethod
-    def of_scores(cls, texts: Sequence[str], vectors: np.ndarray | None, Y: np.ndarray, folds: Folds) -> _Texts:
-        """For ridge; `Y` and the predictions have shape (row, target)."""
-        return cls(
-            np.asarray(text_baseline_scores(texts, Y, folds)),
-            None if vectors is None else np.asarray(feature_baseline_scores(vectors, Y, folds)),
-        )
-
-    @classmethod
-    def of_choices(
-        cls, texts: Sequence[str], vectors: np.ndarray | None, pairs: tuple[np.ndarray, ...], folds: Folds
-    ) -> _Texts:
-        """For pairs: first, second and margin."""
-        first, second, margin = pairs
-        return cls(
-            text_baseline_choices(texts, first, second, margin, folds),
-            None if vectors is None else feature_baseline_choices(vectors, first, second, margin, folds),
-        )
-
-    def column(self, number: int) -> _Texts:
-        """Those of one target."""
-        one = slice(number, number + 1)
-        return _Texts(self.words[:, one], None if self.encoder is None else self.encoder[:, one])

@@ -9,7 +9,7 @@ import polars as pl
 
 from personascope.activations.store import ActivationStore
 from personascope.experiments.questionnaires import answer_table, item_table
-from personascope.experiments.recipe import Study
+from personascope.experiments.recipe_bases import Study
 from personascope.instruments.items import ItemBank
 from personascope.measures.contrasts import paired_contrasts
 from personascope.measures.scales import domain_scores, facet_scores, key_consistency

@@ -10,12 +10,11 @@ import polars as pl
 
 from personascope.activations.plan import Plan, Row
 from personascope.activations.store import ActivationStore
-from personascope.errors import DataError
 from personascope.experiments.plans import make_plan
 from personascope.experiments.recipe import HexacoRecipe
 from personascope.experiments.recipe_parts import ActivationsPart, Form, HexacoPart, ScalePart
 from personascope.instruments.items import Item, ItemBank, load_items
-from personascope.instruments.personas import Persona, load_personas, pick_personas
+from personascope.instruments.personas import Persona, load_personas, pick_personas, require_wordings
 from personascope.measures.likert import item_answers, score_likert
 from personascope.models.engine import HookEngine
 from personascope.prompts.prompt import Prompt
@@ -67,13 +66,7 @@ def load_questionnaire(
     if personas_file is not None:
         known |= load_personas(personas_file)
     respondents = tuple(pick_personas(known, list(part.personas)))
-    for persona in respondents:
-        if len(persona.phrasings) < phrasings:
-            raise DataError(
-                f"Persona {persona.name!r} has {len(persona.phrasings)} wordings, and {phrasings} are to be asked.",
-                "Every persona is asked in equally many wordings, so that none rests on one of them.",
-                "Write further wordings of it in your personas file, or lower hexaco.phrasings.",
-            )
+    require_wordings(respondents, phrasings, "hexaco.phrasings")
     return Questionnaire(bank, respondents, phrasings, short_form(bank, form))
 
 

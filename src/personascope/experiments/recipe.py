@@ -9,74 +9,39 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from personascope.errors import RecipeError, nearest
+from personascope.experiments.recipe_bases import ChoiceStudy, ProbeStudy, Study
+from personascope.experiments.recipe_interview import InterviewRecipe
+from personascope.experiments.recipe_organism import OrganismPart, OrganismRecipe
 from personascope.experiments.recipe_parts import (
     SPAN,
-    ActivationsPart,
     ElicitationPart,
     HexacoPart,
     ModelPart,
     Part,
     PartType,
-    PreferencesPart,
-    ProbesPart,
     QuestionnairePart,
     SteeringPart,
     WrittenChoicesPart,
 )
-from personascope.files import read_yaml, sha256_json
+from personascope.experiments.recipe_steering import CrossSteeringRecipe, FacetSteeringRecipe, SteeringSweepRecipe
+from personascope.experiments.recipe_tuning import IdealSelfRecipe
+from personascope.files import read_yaml
 
 Design = Literal["targeted", "conflict", "opposing", "biography"]
 Turn = Literal["bare", "say", "reply", "reply-open"]
 RECIPES = Path(__file__).parent / "recipes"
 
 
-class Study(Part):
-    """What the recipes of all studies have: name, seed, bootstrap resamples, a file of further personas."""
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")]
-    study: str
-    seed: int = 0
-    resamples: Annotated[int, Field(ge=100)] = 2000
-    personas: Path | None = None
-
-    def resolved(self) -> dict[str, Any]:
-        """Every setting with its value, as plain JSON."""
-        return self.model_dump(mode="json")
-
-    def hash(self) -> str:
-        """Content hash of the resolved recipe."""
-        return sha256_json(self.resolved())
-
-
-class ChoiceStudy(Study):
-    """What studies of one model's choices between tasks have."""
-
-    model: ModelPart = ModelPart()
-    preferences: PreferencesPart = PreferencesPart()
-
-
-class ProbeStudy(ChoiceStudy):
-    """What studies have that look for these preferences in the residual stream."""
-
-    activations: ActivationsPart = ActivationsPart()
-    probes: ProbesPart = ProbesPart()
-
-    @model_validator(mode="after")
-    def _probe_position_is_kept(self) -> ProbeStudy:
-        if self.probes.position not in self.activations.positions:
-            raise ValueError(
-                f"probes.position {self.probes.position!r} is not among activations.positions "
-                f"{self.activations.positions}"
-            )
-        return self
-
-
 class Recipe(ProbeStudy):
-    """The whole chain on one model: profile, preferences, probes, transfer, steering."""
+    """The whole chain on one model: profile, preferences, probes, transfer, steering.
+
+    `organism`: the chain on a model whose preferences and traits are known; null leaves it out.
+    """
 
     study: Literal["demo"] = "demo"
     hexaco: HexacoPart = HexacoPart()
     steering: SteeringPart = SteeringPart()
+    organism: OrganismPart | None = None
 
 
 class PreferencesRecipe(ChoiceStudy):
@@ -157,6 +122,12 @@ STUDIES: dict[str, type[Study]] = {
     "layer-sweep": LayerSweepRecipe,
     "persona-transfer": TransferRecipe,
     "induced-shifts": ShiftsRecipe,
+    "steering-sweep": SteeringSweepRecipe,
+    "cross-persona-steering": CrossSteeringRecipe,
+    "facet-steering": FacetSteeringRecipe,
+    "ideal-self": IdealSelfRecipe,
+    "organism": OrganismRecipe,
+    "interview": InterviewRecipe,
 }
 
 
@@ -220,7 +191,10 @@ def _absolute(part: PartType, folder: Path) -> PartType:
             return _absolute(value, folder)
         return tuple(map(at, value)) if isinstance(value, tuple) else value
 
-    return part.model_copy(update={name: at(value) for name, value in part})
+    moved = {name: at(value) for name, value in part}
+    if isinstance(part, ModelPart) and isinstance(part.adapter, str) and (folder / part.adapter).is_dir():
+        moved["adapter"] = (folder / part.adapter).resolve()  # reads like a hub name, and is a folder
+    return part.model_copy(update=moved)
 
 
 def _explained(path: Path, study: type[Study], error: ValidationError) -> RecipeError:

@@ -24,22 +24,36 @@ PartType = TypeVar("PartType", bound=Part)
 
 
 class ModelPart(Part):
-    """Which model answers: see `models.load.load_model`. `label` is how tables call it; by default the name's end."""
+    """Which model answers: see `models.load.load_model`.
+
+    `adapter`: a peft adapter that is put on it, a folder or a hub name (owner/name). `label` is how tables call it; by
+    default the end of its name, and of its adapter's.
+    """
 
     name: str = "smollm2"
     label: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,79}$")] = ""
     dtype: Literal["float32", "bfloat16", "float16", "auto"] = "float32"
     device: str = "cpu"
     revision: str | None = None
+    adapter: Path | str | None = None
+    adapter_revision: str | None = None
     chat_template: Literal["plain"] | Path | None = None
     threads: Annotated[int, Field(ge=1)] | None = 2
+
+    @field_validator("adapter")
+    @classmethod
+    def _folder_or_hub_name(cls, adapter: Path | str | None) -> Path | str | None:
+        is_name = isinstance(adapter, str) and re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", adapter)
+        return adapter if adapter is None or is_name else Path(adapter)
 
     @model_validator(mode="before")
     @classmethod
     def _label_from_name(cls, values: Any) -> Any:
         if isinstance(values, dict) and "label" not in values:
-            end = Path(str(values.get("name", "smollm2"))).name
-            return {**values, "label": re.sub(r"[^A-Za-z0-9._-]+", "-", end).strip(".-_") or "model"}
+            whole = "-".join(
+                Path(str(name)).name for name in (values.get("name", "smollm2"), values.get("adapter")) if name
+            )
+            return {**values, "label": re.sub(r"[^A-Za-z0-9._-]+", "-", whole).strip(".-_")[:80] or "model"}
         return values
 
 

@@ -78,7 +78,7 @@ def questionnaire_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[
 
 def _hexaco(tables: Mapping[str, pl.DataFrame]) -> list[Record]:
     facets, domains = tables["hexaco_facets"], tables["hexaco_domains"]
-    contrasts, quality = tables["hexaco_contrasts"], tables["hexaco_quality"]
+    contrasts, quality = tables.get("hexaco_contrasts", pl.DataFrame()), tables["hexaco_quality"]
     consistency = quality.rename({"key_consistency_low": "low", "key_consistency_high": "high"})
     return [
         *records(facets, "facet trait", "trait", "n_items", ["model", "persona", "facet", "acquiescence"]),

@@ -27,12 +27,14 @@ def preference_results(tables: Tables) -> dict[str, list[Record]]:
         "preferences": preference_records(tables),
         "trust": trust_records(tables),
         "personas": [
-            *_of(tables, "persona_profiles", "topic profile", "z", "n", ["persona", "topic"]),
-            *_of(tables, "persona_correlations", "utility correlation", "r", "n", ["persona", "other", "r_corrected"]),
+            *table_records(tables, "persona_profiles", "topic profile", "z", "n", ["persona", "topic"]),
+            *table_records(
+                tables, "persona_correlations", "utility correlation", "r", "n", ["persona", "other", "r_corrected"]
+            ),
             *({"name": "representative", **row} for row in representatives.to_dicts()),
         ],
         "ways of asking": [
-            *_of(tables, "rating_agreement", "ratings against utilities", "r", "n", ["persona", "rank_r"]),
+            *table_records(tables, "rating_agreement", "ratings against utilities", "r", "n", ["persona", "rank_r"]),
             *({"name": "written choices", **row} for row in tables.get("written_outcomes", _EMPTY).to_dicts()),
             *({"name": "written against labels", **row} for row in tables.get("written_agreement", _EMPTY).to_dicts()),
         ],
@@ -43,9 +45,13 @@ def trust_records(tables: Tables) -> list[Record]:
     """Circles, other wordings and pairs that were never fitted."""
     circles = ["persona", "expected", "excess", "chance"]
     return [
-        *_of(tables, "preference_circles", "circular triads", "cyclic", "n_triads", circles),
-        *_of(tables, "preference_retest", "retest in another wording", "r", "n", ["persona", "wording", "rank_r"]),
-        *_of(tables, "preference_accuracy", "accuracy on pairs never fitted", "accuracy", "n", ["persona", "chance"]),
+        *table_records(tables, "preference_circles", "circular triads", "cyclic", "n_triads", circles),
+        *table_records(
+            tables, "preference_retest", "retest in another wording", "r", "n", ["persona", "wording", "rank_r"]
+        ),
+        *table_records(
+            tables, "preference_accuracy", "accuracy on pairs never fitted", "accuracy", "n", ["persona", "chance"]
+        ),
     ]
 
 
@@ -92,22 +98,26 @@ def transfer_results(tables: Tables) -> dict[str, list[Record]]:
     if "facet_transfer" in tables:
         at = headline_layer(tables["facet_transfer"])
         where = ["train", "test", "layer", "utility_r", "difference", "difference_low", "difference_high"]
-        facets = _of(tables, "facet_transfer", "transfer r of item scores", "r", "n", where, at)
+        facets = table_records(tables, "facet_transfer", "transfer r of item scores", "r", "n", where, at)
     return {
         "preferences": preference_records(tables),
         "trust": trust_records(tables),
         "probes": probe_records(tables["probes"]),
         "transfer": [
             *transfer_records(tables["transfer"], tables["direction_cosines"]),
-            *_of(tables, "transfer", "corrected transfer r", "r_corrected", "n", ["train", "test", "layer"], layer),
+            *table_records(
+                tables, "transfer", "corrected transfer r", "r_corrected", "n", ["train", "test", "layer"], layer
+            ),
             *({"name": "asymmetry", **row} for row in _at(tables, "transfer_asymmetry", layer)),
             *({"name": "cosine of weights", **row} for row in _at(tables, "weight_cosines", layer)),
         ],
         "sharing": [
-            *_of(tables, "probe_bias", "correlation with a persona's utilities", "r", "n", bias, layer),
-            *_of(tables, "matched_choices", "scores follow utilities", "r", "n", matched, layer),
-            *_of(tables, "persona_tracking", "r after removals, of another persona", "r", "n", tracked, layer),
-            *_of(tables, "diversity", "transfer to a persona left out", "r", "n", diversity, layer),
+            *table_records(tables, "probe_bias", "correlation with a persona's utilities", "r", "n", bias, layer),
+            *table_records(tables, "matched_choices", "scores follow utilities", "r", "n", matched, layer),
+            *table_records(
+                tables, "persona_tracking", "r after removals, of another persona", "r", "n", tracked, layer
+            ),
+            *table_records(tables, "diversity", "transfer to a persona left out", "r", "n", diversity, layer),
         ],
         "facets": facets,
     }
@@ -124,19 +134,21 @@ def shift_results(tables: Tables) -> dict[str, list[Record]]:
         "trust": trust_records(tables),
         "probes": probe_records(tables["probes"]),
         "shifts": [
-            *_of(tables, "shift_correlations", "score shift against choice shift", "value", "n", cells),
-            *_of(tables, "shift_levels", "score against choice under the prompt", "value", "n", cells),
-            *_of(tables, "shift_targets", "shift on target", "mean", "n", means),
+            *table_records(tables, "shift_correlations", "score shift against choice shift", "value", "n", cells),
+            *table_records(tables, "shift_levels", "score against choice under the prompt", "value", "n", cells),
+            *table_records(tables, "shift_targets", "shift on target", "mean", "n", means),
             *({"name": "target ranked first", **row} for row in ranks.to_dicts()),
         ],
         "stimuli": [
-            *_of(tables, "stimulus_effects", "paired effect", "d_paired", "n", effects),
-            *_of(tables, "stimulus_differences", "difference between personas", "difference", "n", [*effects, "flips"]),
+            *table_records(tables, "stimulus_effects", "paired effect", "d_paired", "n", effects),
+            *table_records(
+                tables, "stimulus_differences", "difference between personas", "difference", "n", [*effects, "flips"]
+            ),
         ],
     }
 
 
-def _of(
+def table_records(
     tables: Tables, table: str, name: str, value: str, n: str, keys: Sequence[str], layer: int | None = None
 ) -> list[Record]:
     """Records of a table that need not be there, of one layer where it is given.

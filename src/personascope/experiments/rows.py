@@ -21,6 +21,11 @@ class Rows:
     groups: np.ndarray
     texts: list[str]
 
+    def of(self, kept: np.ndarray) -> Rows:
+        """Some of the rows, by a mask."""
+        texts = [text for text, keep in zip(self.texts, kept, strict=True) if keep]
+        return Rows(self.features[kept], self.target[kept], self.groups[kept], texts)
+
 
 def codes(labels: pl.Series) -> np.ndarray:
     """Integers for labels, in order of first appearance."""

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 
 from personascope.errors import FileFormatError, RunFolderError
-from personascope.experiments.recipe import Study
+from personascope.experiments.recipe_bases import Study
 from personascope.files import (
     TEMPORARY_PREFIX,
     atomic_write,

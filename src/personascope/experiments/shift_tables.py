@@ -17,6 +17,7 @@ from personascope.experiments.recipe import ShiftsRecipe
 from personascope.experiments.shift_scores import (
     BASELINE,
     ENCODER,
+    END_OF_TURN,
     PROBE,
     RANDOM,
     choice_values,
@@ -171,12 +172,16 @@ def _effects(
 def _about(
     store: ActivationStore, stimuli: Stimuli, turn: str, layer: int | None, position: str | None
 ) -> pl.DataFrame:
-    """What is known of each row of a store of stimuli; layer and position are null for what is not read from one."""
+    """What is known of each row of a store of stimuli; layer and position are null for what is not read from one.
+
+    What is read before the assistant's turn is a control and stands as a turn of its own, "before the reply".
+    """
+    is_before = position is not None and position != END_OF_TURN[turn]
     known = stimuli.frame().select(pl.col("id").alias("stimulus"), "pair", "positive")
     rows = store.rows.select("persona", "stimulus").join(known, on="stimulus", maintain_order="left")
     return rows.rename({"stimulus": "item"}).with_columns(
         set=pl.lit(stimuli.name),
-        turn=pl.lit(turn),
+        turn=pl.lit(f"before the {turn}" if is_before else turn),
         position=pl.lit(position, pl.String),
         layer=pl.lit(layer, pl.Int64),
     )

@@ -9,21 +9,34 @@ import polars as pl
 
 from personascope.errors import RunFolderError
 from personascope.experiments import (
+    cross_steering,
     demo,
+    facet_steering,
     hexaco,
+    ideal_self,
     induced_shifts,
+    interview_study,
     layer_sweep,
+    organism,
     persona_transfer,
     preference_study,
+    steering_sweep,
 )
 from personascope.experiments.estimate import (
     PlanLine,
-    estimate_demo,
     estimate_hexaco,
     estimate_preferences,
     estimate_probes,
     estimate_shifts,
 )
+from personascope.experiments.estimate_demo import estimate_demo
+from personascope.experiments.estimate_organism import estimate_organism
+from personascope.experiments.estimate_steering import (
+    estimate_cross_steering,
+    estimate_facet_steering,
+    estimate_steering_sweep,
+)
+from personascope.experiments.estimate_tuning import estimate_ideal_self
 from personascope.experiments.pages import write_page
 from personascope.experiments.recipe import (
     HexacoRecipe,
@@ -31,10 +44,14 @@ from personascope.experiments.recipe import (
     PreferencesRecipe,
     Recipe,
     ShiftsRecipe,
-    Study,
     TransferRecipe,
     study_of,
 )
+from personascope.experiments.recipe_bases import Study
+from personascope.experiments.recipe_interview import InterviewRecipe
+from personascope.experiments.recipe_organism import OrganismRecipe
+from personascope.experiments.recipe_steering import CrossSteeringRecipe, FacetSteeringRecipe, SteeringSweepRecipe
+from personascope.experiments.recipe_tuning import IdealSelfRecipe
 from personascope.experiments.runs import RunFolder
 from personascope.files import read_json
 
@@ -48,6 +65,12 @@ _RUN: dict[type[Study], Callable[..., Path]] = {
     LayerSweepRecipe: layer_sweep.run_layer_sweep,
     TransferRecipe: persona_transfer.run_transfer,
     ShiftsRecipe: induced_shifts.run_shifts,
+    SteeringSweepRecipe: steering_sweep.run_steering_sweep,
+    CrossSteeringRecipe: cross_steering.run_cross_steering,
+    FacetSteeringRecipe: facet_steering.run_facet_steering,
+    IdealSelfRecipe: ideal_self.run_ideal_self,
+    OrganismRecipe: organism.run_organism,
+    InterviewRecipe: interview_study.run_interviews,
 }
 _ESTIMATE: dict[type[Study], Callable[..., list[PlanLine]]] = {
     Recipe: estimate_demo,
@@ -56,6 +79,12 @@ _ESTIMATE: dict[type[Study], Callable[..., list[PlanLine]]] = {
     LayerSweepRecipe: estimate_probes,
     TransferRecipe: estimate_probes,
     ShiftsRecipe: estimate_shifts,
+    SteeringSweepRecipe: estimate_steering_sweep,
+    CrossSteeringRecipe: estimate_cross_steering,
+    FacetSteeringRecipe: estimate_facet_steering,
+    IdealSelfRecipe: estimate_ideal_self,
+    OrganismRecipe: estimate_organism,
+    InterviewRecipe: interview_study.estimate_interviews,
 }
 
 

@@ -15,7 +15,7 @@ from personascope.experiments.encoding import encoded, formatted
 from personascope.experiments.layers import over_layers
 from personascope.experiments.preferences import reliabilities
 from personascope.experiments.probing import HEXACO, Stores, Tables
-from personascope.experiments.recipe import ProbeStudy
+from personascope.experiments.recipe_bases import ProbeStudy
 from personascope.experiments.rows import Rows, codes, item_rows, task_rows
 from personascope.probes.diversity import diversity_ablation
 from personascope.probes.geometry import cosine_with_null, persona_identity_directions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -60,3 +61,14 @@ def pick_personas(available: dict[str, Persona], names: list[str]) -> list[Perso
     if len(set(names)) != len(names):
         raise DataError(f"A persona stands twice in {names}.", "", "Name each once.")
     return [available[name] for name in names]
+
+
+def require_wordings(personas: Sequence[Persona], n: int, key: str) -> None:
+    """Raise DataError for a persona with fewer than `n` wordings; `key` is where a recipe asks for them."""
+    for persona in personas:
+        if len(persona.phrasings) < n:
+            raise DataError(
+                f"Persona {persona.name!r} has {len(persona.phrasings)} wordings, and {n} are to be asked.",
+                "Every persona is asked in equally many wordings, so that none rests on one of them.",
+                f"Write further wordings of it in your personas file, or lower {key}.",
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,14 +86,38 @@ def resampled_means(
         Shape (resample, cell, column); NaN where no item of a cell was drawn, which only a cell without any cluster
         of its own can meet.
     """
+    means = np.empty((n_resamples, int(cells.max()) + 1, values.shape[1]))
+    start = 0
+    for weights in resampled_weights(cells, clusters, n_resamples=n_resamples, seed=seed, within=within):
+        means[start : start + len(weights)] = cell_means(weights, values, cells)
+        start += len(weights)
+    return means
+
+
+def resampled_weights(
+    cells: Int[np.ndarray, " item"],
+    clusters: Shaped[np.ndarray, " item"],
+    *,
+    n_resamples: int,
+    seed: int,
+    within: bool = True,
+    held: int = 1,
+) -> Iterator[Float[np.ndarray, "draw item"]]:
+    """How often each item occurs in each resample of the bootstrap of `resampled_means`, in batches.
+
+    Args:
+        cells: as there.
+        clusters: as there.
+        n_resamples: as there.
+        seed: as there; batches of another size draw other resamples.
+        within: as there.
+        held: how many arrays of the shape of a batch the caller makes of it, for smaller batches.
+    """
     design = _Design.of(cells, clusters)
     rng = np.random.default_rng(seed)
-    means = np.empty((n_resamples, design.n_cells, values.shape[1]))
-    step = batch_size(4 * len(cells))
+    step = batch_size(4 * len(cells) * held)
     for start in range(0, n_resamples, step):
-        stop = min(start + step, n_resamples)
-        means[start:stop] = cell_means(design.draw(rng, stop - start, within), values, cells)
-    return means
+        yield design.draw(rng, min(step, n_resamples - start), within)
 
 
 def cell_means(

@@ -13,9 +13,10 @@ from scipy import stats
 from personascope.errors import DataError
 from personascope.measures.deming import corrected_cosine, moment_slope
 from personascope.measures.equivalence import BOUND
+from personascope.measures.halves import half_masks
 from personascope.measures.intervals import cell_means, clusters_by_cell, percentile_interval, resampled_means
 from personascope.measures.multiplicity import adjust
-from personascope.measures.pairing import codes_of, paired_groups
+from personascope.measures.pairing import paired_groups
 
 _MIN_FACETS = 3
 _WEAK = 0.01
@@ -225,15 +226,7 @@ def _split_half(
     seed: int,
 ) -> tuple[float | None, float]:
     """Median slope between halves of the items, and the halves' agreement; clusters stay whole."""
-    rng, cluster = np.random.default_rng(seed), codes_of(clusters)
-    home = cells[np.unique(cluster, return_index=True)[1]]
-    in_first = np.zeros((n_splits, len(home)), dtype=bool)
-    for cell in np.unique(home):
-        (ids,) = np.nonzero(home == cell)
-        ranks = rng.random((n_splits, len(ids))).argsort(axis=1).argsort(axis=1)
-        # With an odd number either half may have one more.
-        in_first[:, ids] = ranks < (len(ids) + rng.integers(2, size=(n_splits, 1))) // 2
-    mask = in_first[:, cluster].astype(np.float64)
+    mask = half_masks(cells, clusters, n_splits=n_splits, seed=seed).astype(np.float64)
     one, other = (_profiles(cell_means(half, d, cells)) for half in (mask, 1 - mask))
     lost = np.isnan(one + other).any(axis=2, keepdims=True)
     one, other = np.where(lost, 0, one), np.where(lost, 0, other)

@@ -39,7 +39,10 @@ class Anatomy:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Logits of last-block outputs in float32 or better, shape (row, d_model) -> (row, vocabulary)."""
-        logits = self.head(self.norm(hidden))
+        return self.scaled(self.head(self.norm(hidden)))
+
+    def scaled(self, logits: Tensor) -> Tensor:
+        """What the head gives, in float32 or better, scaled and capped as the model does it."""
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) * self.logit_scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 

@@ -63,8 +63,16 @@ def self_check(engine: HookEngine) -> list[CheckLine]:
     limit = LIMITS.get(engine.dtype, 1e-2)
     own_off = engine.reuse_off
     engine.reuse_off = own_off or "being checked"
-    plain = engine.run(prompts, layers=range(engine.n_layers)).residuals[:, :, 0]
-    engine.reuse_off = own_off
+    try:
+        plain = engine.run(prompts, layers=range(engine.n_layers)).residuals[:, :, 0]
+    except ModelError as error:
+        raise ModelError(
+            f"{engine.name} fails the load-time check: residuals equal nothing that could be read. {error.symptom}",
+            error.cause,
+            error.fix,
+        ) from error
+    finally:
+        engine.reuse_off = own_off
     hidden, logits = _forward(engine, prompts)
     lines = [
         # the library's last hidden state is after the final norm, so the last block is checked through the logits
@@ -87,7 +95,7 @@ def self_check(engine: HookEngine) -> list[CheckLine]:
     if not engine.resume_off:
         difference, engine.resume_off = _try(lambda: _resume_difference(engine, prompts), limit)
         lines.append(CheckLine("resuming from a layer equals a whole pass", difference, limit))
-        _warn(engine, "sweeps that resume from a layer", engine.resume_off, "sweeps are refused")
+        _warn(engine, "sweeps that resume from a layer", engine.resume_off, "sweeps run once per cell")
     return lines
 
 

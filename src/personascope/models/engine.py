@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from personascope.models.backend import Outputs
 from personascope.models.batching import Budget
 from personascope.models.frozen_cache import Block, block_of, frozen_cache, past_of
 from personascope.models.hashes import computing_facts
-from personascope.models.intervention import Intervention, add_all, steering_of
+from personascope.models.intervention import Intervention, change_all, steering_of
 from personascope.models.passes import (
     BlockCall,
     Inputs,
@@ -33,17 +32,24 @@ from personascope.models.passes import (
 )
 from personascope.models.reads import Reads
 from personascope.models.requests import (
+    require_all_ran,
     require_distinct_layers,
     require_interventions,
     require_layers,
     require_lengths,
+    require_prompt_phase,
 )
 from personascope.models.tree import Segment, children_of, plan_tree
 from personascope.prompts.labels import Options
 from personascope.prompts.positions import resolve
 from personascope.prompts.prompt import Prompt
 
+if TYPE_CHECKING:
+    from personascope.models.adapters import Adapter
+
 Listen = Callable[[list[Segment]], LayerListener]
+_TOKEN_BITS = 32
+"""More than any token id has."""
 
 
 @dataclass
@@ -102,6 +108,7 @@ class HookEngine:
         self.work = Work()
         self._block_returns = 0  # length of the tuple that a block returns, 0 for a bare tensor
         self.interventions: list[Intervention] = []
+        self.adapter: Adapter | None = None  # see models/adapters.py
         self._identity = dict(identity or {})
 
     @property
@@ -120,6 +127,7 @@ class HookEngine:
         """Everything about this backend that can change a number."""
         return {
             **self._identity,
+            **({} if self.adapter is None else self.adapter.facts()),
             **computing_facts(self.name, self.model, self.interventions),
             "backend": "hooks",
             "batching": f"{self.token_budget} tokens, {tree.MIN_SHARED_LENGTH} shared, {tree.MIN_SAVED_TOKENS} saved, "
@@ -144,19 +152,21 @@ class HookEngine:
         """
         require_layers(self, layers)
         require_distinct_layers(layers)
-        require_interventions(self, interventions)
-        active = [i for i in (*self.interventions, *interventions) if np.any(i.offset)]
+        asked = [*self.interventions, *interventions]
+        require_interventions(self, asked, prompts)
+        require_prompt_phase(asked)
+        active = [intervention for intervention in asked if intervention.acts]
         reads = Reads(prompts, layers, positions if layers else ())
         answers = Answers(prompts, options)
         last = self.n_layers - 1 if options else max(layers, default=-1)
-        roots = self.plan(prompts, [i.where for i in active]) if last >= 0 else []
+        roots = self.plan(prompts, active) if last >= 0 else []
 
         def listen(batch: list[Segment]) -> LayerListener:
             gather = reads.gather(batch, self.device)
             steering = steering_of(batch, prompts, active, self.device)
 
             def on_layer(layer: int, hidden: Tensor) -> Tensor:
-                hidden = add_all(hidden, steering.get(layer, []))
+                hidden = change_all(hidden, steering.get(layer, []))
                 if layer in reads.layers:
                     reads.take(layer, hidden, gather)
                 if layer == last:
@@ -171,24 +181,29 @@ class HookEngine:
             self.walk(roots, (), last, listen)
         return Outputs(reads.residuals(self.dtype, self.d_model), answers.option_logprobs, answers.other_logmass)
 
-    def plan(self, prompts: Sequence[Prompt], wheres: Sequence[str] = (), *, cut: bool = False) -> list[Segment]:
-        """The prefix tree. Tokens steered at one of `wheres` are shared only among rows that are steered alike.
+    def plan(
+        self, prompts: Sequence[Prompt], steered: Sequence[Intervention] = (), *, cut: bool = False
+    ) -> list[Segment]:
+        """The prefix tree. Steered tokens are shared only among rows that are steered alike.
 
         Args:
             prompts: what will run.
-            wheres: positions that will be steered.
+            steered: all that may act on them.
             cut: no segment runs across a prompt's first steered token.
         """
+        wheres = list(dict.fromkeys(intervention.where for intervention in steered))
+        own = {intervention.where for intervention in steered if intervention.rows is not None}
         require_lengths(self, prompts, self.max_length)
         keys, cuts = [], []
-        for prompt in prompts:
-            steered = [resolve(prompt, where) for where in wheres]
+        for row, prompt in enumerate(prompts):
+            named = {where: resolve(prompt, where) for where in wheres}
             key = [token << len(wheres) for token in prompt.ids]
-            for bit, tokens in enumerate(steered):
+            for bit, (where, tokens) in enumerate(named.items()):
                 for token in tokens:
-                    key[token] |= 1 << bit
+                    # a row that is given its own activations shares nothing from there on
+                    key[token] |= 1 << bit if where not in own else (row + 1) << (len(wheres) + _TOKEN_BITS)
             keys.append(key)
-            cuts.append(0 if self.reuse_off or not cut else min((tokens.start for tokens in steered), default=0))
+            cuts.append(0 if self.reuse_off or not cut else min((t.start for t in named.values()), default=0))
         shareable = [0 if self.reuse_off else len(prompt) - 1 for prompt in prompts]
         return plan_tree([prompt.ids for prompt in prompts], shareable, keys=keys, cuts=cuts)
 
@@ -230,6 +245,7 @@ class HookEngine:
 
         with listening(self.anatomy.layers, last, counted) as returned:
             call_body(self.anatomy, inputs, cache, max_length=self.max_length, like=next(self.model.parameters()))
+        require_all_ran(self, len(returned), last + 1)
         self._block_returns = returned[-1]
         return block_of(cache, batch, last + 1) if keep and cache else None
 

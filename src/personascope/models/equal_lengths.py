@@ -6,12 +6,12 @@ Nothing is computed once for several prompts here; for speed there is the hook e
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import transformers
 from jaxtyping import Float, Int
@@ -21,12 +21,13 @@ from personascope.errors import ModelError
 from personascope.models.answers import option_logprobs
 from personascope.models.backend import Outputs
 from personascope.models.hashes import RememberedHash, computing_facts, tokenizer_hashes
-from personascope.models.intervention import Intervention
+from personascope.models.intervention import Change, Intervention, change_of
 from personascope.models.requests import (
     require_distinct_layers,
     require_interventions,
     require_layers,
     require_lengths,
+    require_prompt_phase,
 )
 from personascope.prompts.labels import Options
 from personascope.prompts.positions import resolve
@@ -34,13 +35,13 @@ from personascope.prompts.prompt import Prompt
 
 
 @dataclass(frozen=True)
-class Addition:
-    """An intervention in one batch: `offset` is added after block `layer` at (slot, token), shape (entry,)."""
+class Step:
+    """An intervention in one batch: `change` is done after block `layer` at (slot, token), shape (entry,)."""
 
     layer: int
     slot: Int[Tensor, " entry"]
     token: Int[Tensor, " entry"]
-    offset: Float[Tensor, " d_model"]
+    change: Change
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Batch:
         slot, token, target, share: reading adds `share` times the row at (slot, token) to target row
             `slot * positions + position`, shape (entry,).
         n_targets: batch times positions.
-        additions: in the order in which they are added.
+        steps: what is done to the residual stream, in this order.
         option_ids: token ids of all labels after each other, or None when no answer is asked for.
     """
 
@@ -68,7 +69,7 @@ class Batch:
     target: Int[Tensor, " entry"]
     share: Float[Tensor, " entry"]
     n_targets: int
-    additions: tuple[Addition, ...]
+    steps: tuple[Step, ...]
     option_ids: Int[Tensor, " option_token"] | None
 
 
@@ -104,6 +105,7 @@ class EqualLengthBackend(ABC):
         self.max_length = int(getattr(config.get_text_config(), "max_position_embeddings", None) or 1 << 30)
         self.token_budget = token_budget
         self.interventions: list[Intervention] = []
+        self.is_running = False
         self._hash = RememberedHash()
         self._tokenizer_hashes: dict[str, str] | None = None
 
@@ -119,7 +121,7 @@ class EqualLengthBackend(ABC):
 
     @abstractmethod
     def _forward(self, batch: Batch) -> Rows:
-        """Run one batch; additions come before the layer is read."""
+        """Run one batch; steps come before the layer is read."""
 
     @abstractmethod
     def _facts(self) -> dict[str, str]:
@@ -171,7 +173,10 @@ class EqualLengthBackend(ABC):
         """
         require_layers(self, layers)
         require_distinct_layers(layers)
-        require_interventions(self, interventions)
+        asked = [*self.interventions, *interventions]
+        require_interventions(self, asked, prompts)
+        require_prompt_phase(asked)
+        active = [intervention for intervention in asked if intervention.acts]
         require_lengths(self, prompts, self.max_length)
         if self.module.training:
             raise ModelError(
@@ -184,9 +189,8 @@ class EqualLengthBackend(ABC):
         other = torch.zeros(len(prompts))
         if not layers and options is None:
             return Outputs(residuals, chosen, other)
-        active = [i for i in (*self.interventions, *interventions) if np.any(i.offset)]
         for batch in self._batches(prompts, tuple(layers), positions, options, active):
-            with torch.inference_mode():
+            with torch.inference_mode(), self._marked():
                 rows = self._forward(batch)
             if rows.residuals is not None and positions:
                 shape = (len(layers), len(batch.rows), len(positions), self.d_model)
@@ -194,6 +198,15 @@ class EqualLengthBackend(ABC):
             if rows.scores is not None and options is not None:
                 chosen[batch.rows], other[batch.rows] = option_logprobs(rows.scores, _same, _among_scores(options))
         return Outputs(residuals, chosen, other)
+
+    @contextlib.contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Say that the calls of the model are ours: what steers a user's own calls (models/own_calls.py) waits."""
+        self.is_running = True
+        try:
+            yield
+        finally:
+            self.is_running = False
 
     def _batches(
         self,
@@ -225,8 +238,8 @@ class EqualLengthBackend(ABC):
                 target=torch.tensor(target, dtype=torch.long),
                 share=torch.tensor(share, dtype=torch.float64),
                 n_targets=len(rows) * len(positions),
-                additions=tuple(
-                    _addition(intervention, [where[row] for row in rows])
+                steps=tuple(
+                    _step(intervention, rows, [where[row] for row in rows])
                     for intervention, where in zip(active, added, strict=True)
                     if intervention.layer <= last
                 ),
@@ -245,10 +258,11 @@ def _equal_lengths(prompts: Sequence[Prompt], token_budget: int) -> Iterator[lis
             yield rows[start : start + size]
 
 
-def _addition(intervention: Intervention, where: Sequence[range]) -> Addition:
+def _step(intervention: Intervention, rows: Sequence[int], where: Sequence[range]) -> Step:
     slots = [slot for slot, tokens in enumerate(where) for _ in tokens]
     tokens = [token for tokens in where for token in tokens]
-    return Addition(intervention.layer, torch.tensor(slots), torch.tensor(tokens), torch.as_tensor(intervention.offset))
+    given = [(row, which) for row, tokens in zip(rows, where, strict=True) for which in range(len(tokens))]
+    return Step(intervention.layer, torch.tensor(slots), torch.tensor(tokens), change_of(intervention, given))
 
 
 def _among_scores(options: Options) -> Options:

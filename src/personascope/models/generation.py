@@ -6,11 +6,9 @@ batch.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,9 +21,21 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 from personascope.errors import ModelError
 from personascope.models.backend import Backend
 from personascope.models.batching import Budget
-from personascope.models.decoding import Draws, Stops, decode, goes_on, steered
+from personascope.models.decoding import (
+    Draws,
+    Stops,
+    decode,
+    draw_keys,
+    end_tokens,
+    ignored_settings,
+    padding_token,
+    set_aside,
+    steered,
+)
 from personascope.models.engine import HookEngine
+from personascope.models.intervention import Cell, cell_hash
 from personascope.models.requests import require_interventions, require_lengths
+from personascope.models.shared_reading import read_start, reading_once, shared_start
 from personascope.models.tree import Segment
 from personascope.prompts.prompt import Prompt
 
@@ -61,6 +71,17 @@ class Generations:
     n_tokens: Int[np.ndarray, "row sample"]
     settings: dict[str, Any]
 
+    @classmethod
+    def of(cls, table: Sequence[Sequence[Answer]], settings: dict[str, Any]) -> Generations:
+        """Of the answers of each prompt, in order."""
+        n_tokens = np.array([[answer.n_tokens for answer in row] for row in table], dtype=np.int64)
+        return cls(
+            tuple(tuple(answer.text for answer in row) for row in table),
+            tuple(tuple(answer.finish for answer in row) for row in table),
+            n_tokens.reshape(len(table), settings["n"]),
+            settings,
+        )
+
     def frame(self) -> pl.DataFrame:
         """One row per answer: row, sample, text, finish, n_tokens."""
         rows, samples = np.indices(self.n_tokens.shape)
@@ -85,6 +106,7 @@ def generate(
     n: int = 1,
     seed: int,
     stop: Sequence[str] | None = None,
+    cells: Sequence[Cell] | None = None,
     batch_tokens: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     keep: Callable[[Sequence[Answer]], None] | None = None,
@@ -96,8 +118,9 @@ def generate(
     any batch, as far as rounding lets them. An answer ends at an end-of-sequence token of the model or its tokenizer,
     at the token that ends the user's turn ("eot"), at a stop string, or after `max_new_tokens`.
 
-    What steers the engine steers this too, at the named tokens of the prompt; at "all" and "from:SPAN", which have no
-    end of their own, also at every token of the answer.
+    What steers the engine steers this too, at the named tokens of the prompt, at generated ones, or both (see
+    `Intervention.phase`). With `cells` every prompt is steered by its own: rows of one batch may have different
+    strengths, layers and positions, and the same prompt under several cells draws the same random numbers.
 
     Args:
         engine: a loaded model (`HookEngine`).
@@ -107,25 +130,27 @@ def generate(
         n: answers to each prompt; 1 at temperature 0, where all would be the same.
         seed: of the draws.
         stop: strings that end an answer; they are cut off.
+        cells: what is done to each prompt besides, one for each; () is nothing.
         batch_tokens: padded tokens of a batch, answers included; by default 8 times the engine's budget.
         progress: called with (answers written, answers in all) after every batch.
         keep: called with the answers of every batch as soon as they are written, so that they can be put on disk.
 
     Raises:
-        ModelError: a backend of another library, settings out of range, or a prompt that leaves no room for its answer.
+        ModelError: a backend of another library, settings out of range, cells that are not as many as prompts or do
+            not fit the model, or a prompt that leaves no room for its answer.
         SpanError: a steered position is not in a prompt.
     """
     stops = (stop,) if isinstance(stop, str) else tuple(stop or ())
     engine = _require_settings(engine, max_new_tokens, temperature, n, stops, batch_tokens)
     require_lengths(engine, prompts, engine.max_length - max_new_tokens)
-    require_interventions(engine, engine.interventions)
-    ends = _ends(engine, prompts)
+    steering = _steering(engine, cells, prompts)
+    ends = end_tokens(engine, prompts)
     own = engine.model.generation_config
     config = GenerationConfig(  # type: ignore[no-untyped-call]
         max_new_tokens=max_new_tokens,
         do_sample=False,  # the draw is made in Draws
         eos_token_id=list(ends) or None,
-        pad_token_id=_padding(engine, ends),
+        pad_token_id=padding_token(engine, ends),
         bos_token_id=getattr(own, "bos_token_id", None),
         use_cache=True,
     )
@@ -135,15 +160,16 @@ def generate(
         for row, prompt in enumerate(prompts)
         for sample in range(n)
     ]
-    keys = _keys(prompts, n, seed)
+    keys = draw_keys(prompts, [cell_hash(cell) for cell in steering], n, seed)
 
     def write(batch: list[Segment]) -> list[list[int]]:
         rows = [job.rows[0] for job in batch]
         draws = Draws([keys[job.rows[0], job.slot] for job in batch], temperature, engine.device)
-        return _write(engine, [prompts[row] for row in rows], config, draws, stops)
+        asked, cells = [prompts[row] for row in rows], [steering[row] for row in rows]
+        return _write(engine, asked, cells, rows, config, draws, stops)
 
     budget = Budget(engine.name, batch_tokens or TOKENS_PER_BATCH * engine.token_budget)
-    with _set_aside(engine.model, config):
+    with set_aside(engine.model, config):
         for batch, written in budget.each_batch(jobs, write):
             done = [
                 Answer(job.rows[0], job.slot, *_finished(engine.tokenizer, tokens, ends, stops))
@@ -154,12 +180,9 @@ def generate(
                 keep(done)
             if progress:
                 progress(len(answers), len(jobs))
-    table = [[answers[row, sample] for sample in range(n)] for row in range(len(prompts))]
-    return Generations(
-        texts=tuple(tuple(answer.text for answer in row) for row in table),
-        finish=tuple(tuple(answer.finish for answer in row) for row in table),
-        n_tokens=np.array([[one.n_tokens for one in row] for row in table], dtype=np.int64).reshape(len(prompts), n),
-        settings={
+    return Generations.of(
+        [[answers[row, sample] for sample in range(n)] for row in range(len(prompts))],
+        {
             "decoding": "greedy" if temperature == 0 else "drawn from the whole vocabulary (Gumbel-max)",
             "temperature": temperature,
             "seed": seed,
@@ -167,8 +190,8 @@ def generate(
             "max_new_tokens": max_new_tokens,
             "end_tokens": list(ends),
             "stop": list(stops),
-            "steered": [[i.layer, i.where, goes_on(i.where)] for i in engine.interventions],
-            "ignored": _ignored(own),
+            "steered": [[[i.layer, i.where, i.goes_on] for i in cell] for cell in dict.fromkeys(steering) if cell],
+            "ignored": ignored_settings(own),
         },
     )
 
@@ -202,72 +225,54 @@ def _require_settings(
 
 
 def _write(
-    engine: HookEngine, prompts: Sequence[Prompt], config: GenerationConfig, draws: Draws, stops: Sequence[str]
+    engine: HookEngine,
+    prompts: Sequence[Prompt],
+    cells: Sequence[Cell],
+    numbers: Sequence[int],
+    config: GenerationConfig,
+    draws: Draws,
+    stops: Sequence[str],
 ) -> list[list[int]]:
-    """Tokens written to one batch of left-padded prompts, whatever follows their end included."""
-    width = max(map(len, prompts))
+    """Tokens written to one batch, whatever follows their end included; padding stands behind a shared beginning."""
+    width, start = max(map(len, prompts)), shared_start(engine, prompts, config.max_new_tokens)
     ids = torch.full((len(prompts), width), config.pad_token_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
     for slot, prompt in enumerate(prompts):
-        ids[slot, width - len(prompt) :] = torch.tensor(prompt.ids)
-        mask[slot, width - len(prompt) :] = 1
-    with steered(engine, prompts, width):
+        for first, tokens in ((0, prompt.ids[:start]), (width - len(prompt) + start, prompt.ids[start:])):
+            ids[slot, first : first + len(tokens)] = torch.tensor(tokens, dtype=torch.long)
+            mask[slot, first : first + len(tokens)] = 1
+    past = {"past_key_values": read_start(engine, prompts, cells, numbers, start)} if start else {}
+    alike = min((one.layer for cell in cells for one in cell), default=engine.n_layers - 1)
+    with (
+        reading_once(engine, [prompt.ids for prompt in prompts], alike),
+        steered(engine, prompts, cells, numbers, width, start),
+    ):
         output = engine.model.generate(
             input_ids=ids.to(engine.device),
             attention_mask=mask.to(engine.device),
             generation_config=config,
             logits_processor=LogitsProcessorList([draws]),
             stopping_criteria=StoppingCriteriaList([Stops(engine.tokenizer, width, stops)] if stops else []),
+            **past,
         )
-    tokens: list[list[int]] = output[:, width:].tolist()
-    return tokens
+    written: list[list[int]] = output[:, width:].tolist()
+    return written
 
 
-@contextlib.contextmanager
-def _set_aside(model: Any, config: GenerationConfig) -> Iterator[None]:
-    """The library fills whatever a request leaves open from the model's own generation settings: take them away."""
-    own = model.generation_config
-    model.generation_config = config
-    try:
-        yield
-    finally:
-        model.generation_config = own
-
-
-def _ignored(own: Any) -> dict[str, Any]:
-    """The model's own generation settings that differ from the library's and were not applied."""
-    used = {"eos_token_id", "bos_token_id", "pad_token_id", "transformers_version", "use_cache"}
-    differing = own.to_diff_dict() if own is not None else {}
-    return {
-        name: value
-        for name, value in differing.items()
-        if name not in used and not name.startswith("_") and value is not None and value is not False
-    }
-
-
-def _ends(engine: HookEngine, prompts: Sequence[Prompt]) -> tuple[int, ...]:
-    """Tokens that end an answer: end of sequence by model and tokenizer, and what ends the user's turns."""
-    own = getattr(engine.model.generation_config, "eos_token_id", None)
-    named = [*(own if isinstance(own, list) else [own]), getattr(engine.tokenizer, "eos_token_id", None)]
-    turns = [prompt.ids[prompt.spans["eot"][0]] for prompt in prompts if "eot" in prompt.spans]
-    return tuple(dict.fromkeys(token for token in [*named, *turns] if token is not None))
-
-
-def _padding(engine: HookEngine, ends: Sequence[int]) -> int:
-    """Any token that the model knows: padding is masked before an answer, and cut off behind it."""
-    known = engine.model.get_input_embeddings().num_embeddings
-    return next((token for token in ends if token < known), 0)
-
-
-def _keys(prompts: Sequence[Prompt], n: int, seed: int) -> dict[tuple[int, int], int]:
-    """A seed for every answer, by prompt and not by row; a prompt that stands twice goes on counting its samples."""
-    keys, seen = {}, dict.fromkeys((prompt.ids for prompt in prompts), 0)
-    for row, prompt in enumerate(prompts):
-        for sample in range(n):
-            digest = hashlib.sha256(f"{seed}/{seen[prompt.ids]}/{prompt.ids}".encode()).digest()
-            keys[row, sample] = int.from_bytes(digest[:8], "big") >> 1
-            seen[prompt.ids] += 1
-    return keys
+def _steering(engine: HookEngine, cells: Sequence[Cell] | None, prompts: Sequence[Prompt]) -> list[Cell]:
+    """What acts on each prompt: what steers the engine, and then its own cell."""
+    if cells is not None and len(cells) != len(prompts):
+        raise ModelError(
+            f"{len(cells)} cells were given for {len(prompts)} prompts.",
+            "Every prompt is steered by its own cell.",
+            "Repeat a prompt for each cell that it is to be written under.",
+        )
+    steering = [
+        tuple(one for one in (*engine.interventions, *cell) if one.acts) for cell in cells or [()] * len(prompts)
+    ]
+    for one in {id(one): one for cell in steering for one in cell}.values():
+        require_interventions(engine, [one], prompts)
+    return steering
 
 
 def _finished(tokenizer: Any, tokens: list[int], ends: Sequence[int], stops: Sequence[str]) -> tuple[str, str, int]:

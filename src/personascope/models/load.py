@@ -9,10 +9,12 @@ import torch
 import transformers
 
 from personascope.errors import ModelError, nearest
+from personascope.models.adapter_files import CONFIG
+from personascope.models.adapters import attach
 from personascope.models.check import self_check
 from personascope.models.embedded import EMBEDDED, embedded_folder, gguf_folder, quiet_transformers, require_complete
 from personascope.models.engine import HookEngine
-from personascope.models.hashes import tokenizer_hashes, weights_hash
+from personascope.models.hashes import adapter_state, tokenizer_hashes, weights_hash
 from personascope.models.precision import default_dtype
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -29,6 +31,8 @@ def load_model(
     dtype: str = "float32",
     device: str = "cpu",
     revision: str | None = None,
+    adapter: Path | str | None = None,
+    adapter_revision: str | None = None,
     chat_template: Path | Literal["plain"] | None = None,
     threads: int | None = None,
 ) -> HookEngine:
@@ -40,13 +44,15 @@ def load_model(
             float32; `judge_precision` says what that moves.
         device: torch device.
         revision: hub revision.
+        adapter: folder or hub name of a peft adapter that is put on the model and on (`models.adapters` switches it).
+        adapter_revision: its hub revision.
         chat_template: Jinja file that replaces the tokenizer's own chat template; "plain", for base models,
             sets paragraphs without marks of turns.
         threads: CPU threads; None leaves torch's setting.
 
     Raises:
-        ModelError: unknown name, unreadable, incomplete or unsafe weights, a device that is not there, or a model that
-            fails the load-time check.
+        ModelError: unknown name, unreadable, incomplete or unsafe weights, a device that is not there, an adapter that
+            does not fit or did not land (`models.adapters.attach`), or a model that fails the load-time check.
     """
     known = ("auto", *DTYPES)
     if dtype not in known:
@@ -65,6 +71,8 @@ def load_model(
         "transformers": transformers.__version__,
     }
     engine = HookEngine(_on_device(model, device), tokenizer, name=name, identity=identity)
+    if adapter is not None:
+        attach(engine, adapter, revision=adapter_revision)
     self_check(engine)
     return engine
 
@@ -81,13 +89,19 @@ def _source(name: str) -> str:
 
 
 def _from_pretrained(name: str, source: str, dtype: torch.dtype, revision: str | None) -> tuple[Any, Any]:
+    if (Path(source) / CONFIG).is_file():
+        raise _no_model(name)
     try:
         with quiet_transformers():
             # safetensors only: pickled checkpoints can run code
             loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 source, dtype=dtype, revision=revision, use_safetensors=True, output_loading_info=True
             )
+            if adapter_state(loaded[0]):
+                raise _no_model(name)
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
+    except ModelError:
+        raise
     except Exception as error:  # a damaged config or weight file can make the library raise anything
         known = "" if Path(name).exists() else nearest(name.lower(), EMBEDDED)
         raise ModelError(
@@ -99,6 +113,15 @@ def _from_pretrained(name: str, source: str, dtype: torch.dtype, revision: str |
     model, loading = loaded
     require_complete(name, loading)
     return model, tokenizer
+
+
+def _no_model(name: str) -> ModelError:
+    """With peft installed, transformers puts an adapter that it finds in a model's folder on it, and says nothing."""
+    return ModelError(
+        f"{name} holds an adapter, so it is not clear which weights are meant.",
+        f"There is an {CONFIG} in it.",
+        f"load_model(base, adapter={name!r}) puts it on a model; move a model that lies beside it to another folder.",
+    )
 
 
 def _device(name: str) -> torch.device:

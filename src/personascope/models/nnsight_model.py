@@ -99,8 +99,11 @@ class NnsightBackend(EqualLengthBackend):
         model, blocks, remote = self.wrapped, self.wrapped.get(self._layers_path), self.remote
         ids, option_ids, layers, n_targets = batch.ids, batch.option_ids, batch.layers, batch.n_targets
         slot, token, target, share = batch.slot, batch.token, batch.target, batch.share
-        additions = [(a.layer, a.slot, a.token, a.offset) for a in batch.additions]
-        touched = sorted({*layers, *[addition[0] for addition in additions]})
+        steps = [
+            (s.layer, s.slot, s.token, s.change.offset, s.change.erase, s.change.keep_norm, s.change.replaces)
+            for s in batch.steps
+        ]
+        touched = sorted({*layers, *[step[0] for step in steps]})
         residuals = scores = None
         encoding = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
         with _kept_path(), model.trace(encoding, remote=remote, **last_logits_only(self.module)) as tracer:
@@ -108,10 +111,20 @@ class NnsightBackend(EqualLengthBackend):
             for layer in touched:
                 output = blocks[layer].output
                 hidden = output[0] if isinstance(output, tuple) else output
-                for where, slots, tokens, offset in additions:
-                    if where == layer:
+                for where, slots, tokens, offset, erase, keep_norm, replaces in steps:
+                    if where == layer:  # `Change.of`, in words that a server knows
                         hidden = hidden.clone()
-                        hidden[slots, tokens] += offset.to(hidden.device, hidden.dtype)
+                        rows = hidden[slots, tokens]
+                        rows = rows.to(torch.promote_types(rows.dtype, torch.float32))
+                        changed = offset.to(rows) if replaces else rows
+                        if erase is not None:
+                            changed = changed - (changed @ erase.to(rows).T) @ erase.to(rows)
+                        if not replaces:
+                            changed = changed + offset.to(rows)
+                        if keep_norm:
+                            length = changed.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+                            changed = changed * (rows.norm(dim=-1, keepdim=True) / length)
+                        hidden[slots, tokens] = changed.to(hidden.dtype)
                         blocks[layer].output = (hidden, *output[1:]) if isinstance(output, tuple) else hidden
                 if layer in layers:
                     exact = torch.promote_types(hidden.dtype, torch.float32)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from personascope.models.engine import HookEngine
 from personascope.models.frozen_cache import Block, FrozenLayer, Past, frozen_cache, slots_of
-from personascope.models.intervention import Cell, add_all, steering_of
+from personascope.models.intervention import Cell, change_all, steering_of
 from personascope.models.passes import hidden_of, inputs_of
 from personascope.models.tree import Segment
 from personascope.prompts.prompt import Prompt
@@ -81,7 +81,7 @@ def climb(
     running: list[Tensor] = []  # one output per copy that has joined, of the block just run
     for layer, stop in zip(joins, [*joins[1:], last], strict=True):
         joining = [places for cell, places in zip(cells, steering, strict=True) if lowest_layer(cell) == layer]
-        running += [add_all(stage.outputs[layer], places.get(layer, [])) for places in joining]
+        running += [change_all(stage.outputs[layer], places.get(layer, [])) for places in joining]
         if layer == last:
             break
         past = _past(stage, stepped, len(running), beside=beside, device=engine.device)
@@ -94,7 +94,7 @@ def climb(
             engine.work.block_calls += 1
             engine.work.block_tokens += copies.ids.numel()
             outputs = torch.split(hidden, step, dim=axis)
-            running = [add_all(copy, places.get(above, [])) for copy, places in zip(outputs, steering, strict=False)]
+            running = [change_all(copy, places.get(above, [])) for copy, places in zip(outputs, steering, strict=False)]
         if keep and cache:
             new += [_new_states(own) for own in cache.layers[layer + 1 : stop + 1]]
     return torch.stack(running), _block(stage, new, len(cells)) if keep else None

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from personascope.errors import ModelError
 from personascope.models.answers import option_logprobs
+from personascope.models.backend import Backend
 from personascope.models.engine import HookEngine
 from personascope.models.frozen_cache import Block
-from personascope.models.intervention import Cell
-from personascope.models.requests import require_interventions
+from personascope.models.intervention import Cell, Intervention
+from personascope.models.requests import require_interventions, require_prompt_phase
 from personascope.models.staircase import BESIDE_TOKENS, MOST_TOKENS_BESIDE, Stage, climb, lowest_layer
 from personascope.models.tree import Segment, children_of, padded_cost
 from personascope.prompts.labels import Options
@@ -35,37 +36,50 @@ class SweepOutputs:
     other_logmass: Tensor
 
 
-def sweep(engine: HookEngine, prompts: Sequence[Prompt], cells: Sequence[Cell], options: Options) -> SweepOutputs:
+def sweep(backend: Backend, prompts: Sequence[Prompt], cells: Sequence[Cell], options: Options) -> SweepOutputs:
     """Answers of all prompts under all cells; a cell may steer at several layers and positions, () is the baseline.
 
+    Models that cannot resume from a layer, and backends of other libraries, run once per cell instead.
+
+    Args:
+        backend: a loaded model.
+        prompts: closed questions.
+        cells: conditions.
+        options: the labels that are read.
+
     Raises:
-        ModelError: an intervention does not fit the model, the engine is being steered already, or this model cannot
-            resume from a layer.
+        ModelError: an intervention does not fit the model, or the model is being steered already.
         SpanError: an intervention's position is not in a prompt.
     """
-    _check(engine, cells)
-    run = _Sweep(engine, prompts, cells, options)
+    every = [intervention for cell in cells for intervention in cell]
+    require_interventions(backend, every, prompts)
+    require_prompt_phase(every)
+    if backend.interventions:
+        raise ModelError(
+            f"{backend.name} is being steered while a sweep starts.",
+            "The cells of a sweep say all that is added; what a `with steer(...)` block adds would be left out.",
+            "Sweep outside of the block.",
+        )
+    if not isinstance(backend, HookEngine) or backend.resume_off:
+        return _once_per_cell(backend, prompts, cells, options)
+    run = _Sweep(backend, prompts, cells, options)
     with torch.inference_mode():
         for number, wheres in enumerate(run.groups):
-            roots = engine.plan(prompts, sorted(wheres), cut=True)
+            roots = backend.plan(prompts, run.steered(wheres), cut=True)
             run.visit(roots, _Trail((), ()), run.groups[wheres], zero=number == 0)
     return SweepOutputs(run.option_logprobs, run.other_logmass)
 
 
-def _check(engine: HookEngine, cells: Sequence[Cell]) -> None:
-    require_interventions(engine, [intervention for cell in cells for intervention in cell])
-    if engine.interventions:
-        raise ModelError(
-            f"{engine.name} is being steered while a sweep starts.",
-            "The cells of a sweep say all that is added; what a `with steer(...)` block adds would be left out.",
-            "Sweep outside of the block.",
-        )
-    if engine.resume_off:
-        raise ModelError(
-            f"{engine.name} cannot be swept: {engine.resume_off}.",
-            "A sweep resumes from a layer over frozen prefixes, which this model does not allow.",
-            "Use `run(..., interventions=...)` once per cell.",
-        )
+def _once_per_cell(
+    backend: Backend, prompts: Sequence[Prompt], cells: Sequence[Cell], options: Options
+) -> SweepOutputs:
+    found = [backend.run(prompts, options=options, interventions=cell) for cell in cells]
+    if not found:
+        return SweepOutputs(torch.zeros((len(prompts), 0, len(options.labels))), torch.zeros((len(prompts), 0)))
+    return SweepOutputs(
+        torch.stack([one.option_logprobs for one in found], dim=1),
+        torch.stack([one.other_logmass for one in found], dim=1),
+    )
 
 
 @dataclass(frozen=True)
@@ -101,6 +115,10 @@ class _Sweep:
             self.groups.setdefault(wheres, []).append(index)
         self.option_logprobs = torch.full((len(prompts), len(cells), len(options.labels)), torch.nan)
         self.other_logmass = torch.full((len(prompts), len(cells)), torch.nan)
+
+    def steered(self, wheres: frozenset[str]) -> list[Intervention]:
+        """All that the cells of one group do."""
+        return [intervention for index in self.groups[wheres] for intervention in self.cells[index]]
 
     def visit(self, segments: Sequence[Segment], trail: _Trail, cells: list[int], *, zero: bool) -> None:
         """Depth first. Cells are split into shares where the first steered segment is met, and stay together below.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from personascope.errors import ModelError
 from personascope.models.equal_lengths import Batch, EqualLengthBackend, Rows
+from personascope.models.intervention import change_all
 
 
 class TransformerLensBackend(EqualLengthBackend):
@@ -62,7 +63,7 @@ class TransformerLensBackend(EqualLengthBackend):
     def _forward(self, batch: Batch) -> Rows:
         self._require_own_weights()
         gathered: dict[int, Tensor] = {}
-        touched = sorted({*batch.layers, *[addition.layer for addition in batch.additions]})
+        touched = sorted({*batch.layers, *[step.layer for step in batch.steps]})
         hooks = [(f"blocks.{layer}.hook_out", _hook(layer, batch, gathered)) for layer in touched]
         answered = batch.option_ids is not None
         stops_early = not answered and batch.last + 1 < self.n_layers
@@ -112,13 +113,10 @@ def _require_one_residual_stream(bridge: Any, name: str) -> None:
 
 
 def _hook(layer: int, batch: Batch, gathered: dict[int, Tensor]) -> Callable[..., Tensor]:
-    """Add what is to be added after `layer`, then read it."""
+    """Do what is to be done after `layer`, then read it."""
 
     def act(hidden: Tensor, hook: Any) -> Tensor:  # noqa: ARG001  the library passes it by name
-        for addition in batch.additions:
-            if addition.layer == layer:
-                hidden = hidden.clone()
-                hidden[addition.slot, addition.token] += addition.offset.to(hidden.device, hidden.dtype)
+        hidden = change_all(hidden, [(s.slot, s.token, s.change) for s in batch.steps if s.layer == layer])
         if layer in batch.layers:
             exact = torch.promote_types(hidden.dtype, torch.float32)
             rows = hidden[batch.slot, batch.token].to(exact) * batch.share.to(exact).to(hidden.device)[:, None]

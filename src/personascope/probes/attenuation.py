@@ -25,8 +25,8 @@ def checked_reliabilities(personas: Sequence[str], given: Mapping[str, float] | 
     Args:
         personas: in the order wanted.
         given: reliability of each persona's utilities as they are used, from all pairs: a split-half correlation
-            stepped up by Spearman and Brown, not that of the halves. Estimates at or below 0 and NaN are let through,
-            because split halves of noise give such numbers. None: all NaN.
+            stepped up to all of them (`split_half`), not that of the halves. Estimates at or below 0 and NaN are let
+            through, because split halves of noise give such numbers. None: all NaN.
 
     Raises:
         DataError: a persona without a reliability, or one above 1.

@@ -203,6 +203,15 @@ CHOICE = Template(
     labels=("A", "B"),
 )
 
+FITS = Template(
+    name="fits-ab",
+    user="{framing}\n\nReply with the letter of the statement that fits better.\n\n"
+    "Statement A: {item_a}\nStatement B: {item_b}",
+    answer_prefix="I choose Statement",
+    labels=("A", "B"),
+)
+"""A questionnaire without a scale: of two statements the one that fits better, so that yea-saying has no place."""
+
 TASK_ALONE = Template(name="task-alone", user="{item}")
 
 COMPLETION_CHOICE = Template(

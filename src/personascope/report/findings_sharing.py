@@ -9,6 +9,8 @@ from personascope.report.outline import Tables
 
 Place = tuple[int, str]
 PROBE, ENCODER, RANDOM = "probe", "encoder", "random"
+BEFORE = "before the "
+"""Begins the names of turns that are read before the text in question stands, as a control."""
 
 
 def bias_role() -> pl.Expr:
@@ -57,7 +59,8 @@ def best_shift_layer(correlations: pl.DataFrame) -> int:
 
 def best_stimulus_layer(effects: pl.DataFrame) -> int:
     """The layer at which the probe tells labels apart most, whatever the sign, over all sets, turns and personas."""
-    return _largest(effects.filter(pl.col("scorer") == PROBE), "d_paired", effects)
+    told = effects.filter((pl.col("scorer") == PROBE) & ~pl.col("turn").str.starts_with(BEFORE))
+    return _largest(told, "d_paired", effects)
 
 
 def _largest(frame: pl.DataFrame, value: str, every: pl.DataFrame) -> int:

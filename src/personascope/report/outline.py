@@ -15,10 +15,23 @@ Tables = Mapping[str, pl.DataFrame]
 
 @dataclass(frozen=True)
 class Quote:
-    """What a respondent wrote, and who wrote it of what; both are shown as they are, as text."""
+    """What a respondent wrote, and who wrote it of what; both are shown as they are, as text.
+
+    Where something is `marked`, it follows the text, set off from it, and both keep their lines.
+    """
 
     text: str
     source: str
+    marked: str = ""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Numbers that are compared row by row, as a table of text; the first column names the rows."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
 
 def no_words(_: pl.DataFrame) -> list[str]:
@@ -31,6 +44,16 @@ def no_figure(_tables: Tables, _styles: Styles) -> go.Figure | None:
     return None
 
 
+def no_more_words(_: Tables) -> list[str]:
+    """For a table that speaks for itself."""
+    return []
+
+
+def no_grid(_: Tables) -> Grid | None:
+    """For a table that is drawn."""
+    return None
+
+
 def no_quotes(_: pl.DataFrame) -> list[Quote]:
     """For a table of numbers."""
     return []
@@ -38,7 +61,7 @@ def no_quotes(_: pl.DataFrame) -> list[Quote]:
 
 @dataclass(frozen=True)
 class Part:
-    """One table's share of a section."""
+    """One table's share of a section; `told` are words that rest on other tables too, where they are there."""
 
     table: str
     id: str
@@ -46,6 +69,8 @@ class Part:
     words: Callable[[pl.DataFrame], list[str]]
     draw: Callable[[Tables, Styles], go.Figure | None]
     quotes: Callable[[pl.DataFrame], list[Quote]] = no_quotes
+    told: Callable[[Tables], list[str]] = no_more_words
+    grid: Callable[[Tables], Grid | None] = no_grid
 
 
 @dataclass(frozen=True)

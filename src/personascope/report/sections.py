@@ -7,18 +7,33 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 import polars as pl
 
-from personascope.report.outline import Outline, Quote, Tables
+from personascope.report.outline import Grid, Outline, Quote, Tables
 from personascope.report.outline_elicitation import ELICITATION
+from personascope.report.outline_facet_steering import FACET_STEERING
+from personascope.report.outline_interview import INTERVIEW
+from personascope.report.outline_necessity import NECESSITY
+from personascope.report.outline_organism import ORGANISM
 from personascope.report.outline_preferences import PREFERENCES
 from personascope.report.outline_questionnaire import COMPARISON, QUESTIONNAIRE
 from personascope.report.outline_sharing import with_sharing
 from personascope.report.outline_shifts import SHIFTS
+from personascope.report.outline_steering import STEERING
 from personascope.report.outline_sweep import ACROSS, SWEEP
+from personascope.report.outline_tuning import TUNING
 from personascope.report.selectors import Selector, selectors_of
 from personascope.report.theme import Styles
 
-_AFTER = with_sharing(PREFERENCES[2:])
-STUDY = (*QUESTIONNAIRE, *PREFERENCES[:1], *ELICITATION, *PREFERENCES[1:2], *SWEEP, *_AFTER, *SHIFTS)
+_AFTER = (
+    *with_sharing(PREFERENCES[2:]),
+    *SHIFTS,
+    *STEERING,
+    *NECESSITY,
+    *FACET_STEERING,
+    *TUNING,
+    *ORGANISM,
+    *INTERVIEW,
+)
+STUDY = (*QUESTIONNAIRE, *PREFERENCES[:1], *ELICITATION, *PREFERENCES[1:2], *SWEEP, *_AFTER)
 """Sections on one model, in the order of the page."""
 
 
@@ -33,7 +48,7 @@ class Drawing:
 
 @dataclass(frozen=True)
 class Section:
-    """Heading, paragraphs of findings, figures, quotes, and one line on what the numbers cannot bear."""
+    """Heading, paragraphs of findings, tables, figures, quotes, and one line on what the numbers cannot bear."""
 
     id: str
     heading: str
@@ -41,6 +56,7 @@ class Section:
     drawings: tuple[Drawing, ...]
     quotes: tuple[Quote, ...]
     care: str
+    grids: tuple[Grid, ...] = ()
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
@@ -80,11 +96,12 @@ def _section(outline: Outline, tables: Tables, styles: Styles, *, suffix: str = 
     """The section of an outline, or none; `suffix` keeps element ids apart."""
     tables = {name: frame for name, frame in tables.items() if not frame.is_empty()}
     parts = [part for part in outline.parts if part.table in tables]
-    words = [text for part in parts for text in part.words(tables[part.table])]
+    words = [text for part in parts for text in (*part.words(tables[part.table]), *part.told(tables))]
+    grids = tuple(grid for part in parts if (grid := part.grid(tables)) is not None)
     figures = [(part, part.draw(tables, styles)) for part in parts]
     drawings = [Drawing(part.id + suffix, part.caption, figure) for part, figure in figures if figure is not None]
-    if not drawings and not words:
+    if not drawings and not words and not grids:
         return []
     quotes = tuple(quote for part in parts for quote in part.quotes(tables[part.table]))
     names = outline.id + suffix, outline.heading + title
-    return [Section(*names, tuple(words), tuple(drawings), quotes, outline.care)]
+    return [Section(*names, tuple(words), tuple(drawings), quotes, outline.care, grids)]

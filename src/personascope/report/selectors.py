@@ -16,7 +16,19 @@ import plotly.graph_objects as go
 from personascope.report.wording import pretty
 
 ALL = "*"
-_LABELS = {"target": "Target", "persona": "Persona", "position": "Position", "layer": "Layer"}
+_LABELS = {
+    "run": "Run",
+    "target": "Target",
+    "pair_type": "Pairs",
+    "facet": "Facet",
+    "rubric": "Rubric",
+    "asked": "Asked for",
+    "persona": "Persona",
+    "position": "Position",
+    "layers": "Layers",
+    "layer": "Layer",
+    "coefficient": "Strength",
+}
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,7 @@ def selectors_of(section: str, figures: Sequence[go.Figure]) -> tuple[Selector, 
         if len(values) < 2:
             continue
         values.sort(key=_order)
-        options = [(str(value), _shown(value)) for value in values]
+        options = [(str(value), _shown(key, value)) for value in values]
         everything = set(visible) == set(values)
         if everything:
             options.insert(0, (ALL, f"All {name.lower()}s"))
@@ -57,5 +69,6 @@ def _order(value: Any) -> float:
     return float(value) if isinstance(value, int) else 0.0
 
 
-def _shown(value: Any) -> str:
-    return pretty(value) if isinstance(value, str) else str(value)
+def _shown(key: str, value: Any) -> str:
+    """Names as words; those of runs are as the user wrote them."""
+    return pretty(value) if isinstance(value, str) and key != "run" else str(value)

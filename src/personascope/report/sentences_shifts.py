@@ -8,7 +8,7 @@ import polars as pl
 
 from personascope.measures.shifts import KNOWN
 from personascope.report.findings import excludes_zero
-from personascope.report.findings_sharing import ENCODER, PROBE, RANDOM, best_shift_layer, best_stimulus_layer
+from personascope.report.findings_sharing import BEFORE, ENCODER, PROBE, RANDOM, best_shift_layer, best_stimulus_layer
 from personascope.report.wording import (
     count,
     estimate,
@@ -213,7 +213,9 @@ def _beyond_mention(rows: dict[str, dict[str, Any]]) -> str:
     return f"; beyond a mere mention {values} (an interval above 0 in {len(kept)} of {len(found)})"
 
 
-def _set(part: pl.DataFrame, words: dict[tuple[Any, ...], float | None]) -> str:
+def _set(found: pl.DataFrame, words: dict[tuple[Any, ...], float | None]) -> str:
+    is_before = pl.col("turn").str.starts_with(BEFORE)
+    part, before = found.filter(~is_before), found.filter(is_before)
     clear = part.filter(excludes_zero())
     chance = part.filter(pl.col("random_d95").is_not_null())
     beyond = chance.filter(pl.col("d_paired").abs() > pl.col("random_d95")).height
@@ -234,4 +236,7 @@ def _set(part: pl.DataFrame, words: dict[tuple[Any, ...], float | None]) -> str:
         text += " There are no random directions to compare with."
     if above:
         text += f" {share(sum(above), len(above)).capitalize()} are larger than those of sentence embeddings."
+    if before.height:
+        told = share(before.filter(excludes_zero()).height, before.height)
+        text += f" Before the reply, where only questions can differ, {told} have an interval that excludes 0."
     return text

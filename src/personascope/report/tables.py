@@ -8,6 +8,10 @@ import polars as pl
 import polars.selectors as cs
 
 from personascope.errors import DataError, nearest
+from personascope.report.tables_interview import COLUMNS as INTERVIEW
+from personascope.report.tables_organism import COLUMNS as ORGANISM
+from personascope.report.tables_steering import COLUMNS as STEERING
+from personascope.report.tables_tuning import COLUMNS as TUNING
 
 _PROBE = (
     "layer metric value low high n shuffled shuffled_high p_value random_direction random_direction_high "
@@ -100,14 +104,23 @@ _COLUMNS = {
     "stimulus_effects": "set turn persona layer scorer d_paired low high q n random_d95",
     "stimulus_differences": "set turn persona reference layer scorer d_persona d_reference difference low high flips "
     "q n",
+    **STEERING,
+    **TUNING,
+    **ORGANISM,
+    **INTERVIEW,
 }
 REQUIRED: dict[str, tuple[str, ...]] = {name: tuple(columns.split()) for name, columns in _COLUMNS.items()}
-_TEXTS = "domain facet flag group item members model order outcome reasoning statement text untested why wish"
-_FLAGS = "above_one equivalent flips robust"
+_TEXTS = (
+    "domain facet flag given group item members model order outcome ratio_refused reading reasoning refused statement "
+    "steered stopped_by text tier untested why why_none why_null wish"
+)
+_FLAGS = "above_one equivalent flips is_matched is_taught outside_usable past_peak reads robust"
 _TYPES = {**dict.fromkeys(_TEXTS.split(), pl.String), **dict.fromkeys(_FLAGS.split(), pl.Boolean)}
 """Of columns that may hold nulls alone, and then have no type; all others are numbers."""
-_NO_PERSONAS = ("steering", "facet_cosines", "layer_agreement", "matched_choices", "shift_targets")
-"""Tables whose `direction`, `other` or `contrast` names pushes, facets, layers or kinds of cells."""
+_NO_PERSONAS = ("facet_cosines", "layer_agreement", "matched_choices", "shift_targets", *TUNING)
+"""Tables whose `direction`, `other` or `contrast` names facets, layers, kinds of cells or runs."""
+_PUSHED = ("steering", "planted_steering", *STEERING)
+"""Tables whose `direction` names what is pushed."""
 _PERSONA_COLUMNS = ("persona", "persona_x", "train", "test", "direction", "other")
 
 
@@ -142,7 +155,7 @@ def personas(tables: Mapping[str, pl.DataFrame]) -> list[str]:
         if table in _NO_PERSONAS:
             continue
         for column in _PERSONA_COLUMNS:
-            if column in frame.columns:
+            if column in frame.columns and not (column == "direction" and table in _PUSHED):
                 names |= dict.fromkeys(frame[column].drop_nulls().unique(maintain_order=True))
         contrasts = frame["contrast"].unique(maintain_order=True).to_list() if "contrast" in frame.columns else []
         if {"kind", "profile"} <= set(frame.columns):

@@ -144,3 +144,22 @@ def share(part: int, whole: int) -> str:
     if part == 0:
         return f"none of the {whole}"
     return f"all {whole}" if part == whole else f"{part} of {whole}"
+
+
+def layer_runs(layers: str) -> str:
+    """Layers as runs: "12, 13, 14, 20" -> "12 to 14, 20"; another text stays as it is."""
+    names = [name.strip() for name in layers.split(",")]
+    if not all(name.isdecimal() for name in names):
+        return layers
+    runs: list[list[int]] = []
+    for layer in sorted(int(name) for name in names):
+        if runs and layer == runs[-1][-1] + 1:
+            runs[-1].append(layer)
+        else:
+            runs.append([layer])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+
+
+def share_of(part: int, whole: int, word: str) -> str:
+    """A count of named things: "none of the 2 layers", "2 of 3 layers", "all 3 layers", "the only layer"."""
+    return f"the only {word}" if part == whole == 1 else f"{share(part, whole)} {plural(word, whole)}"

@@ -1,0 +1,1 @@
+"""What to ask next: models of respondents, planners of questions, transcripts, and what is trained on them."""

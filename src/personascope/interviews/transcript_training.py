@@ -1,0 +1,203 @@
+"""What a language model is taught of interviews: answers by transcripts in random order, questions by planned ones.
+
+The answer model must not learn from how questions were chosen, so it reads random orders and the loss falls on answers.
+The interviewer learns which question comes next, so it reads planned transcripts and the loss falls on questions; a
+plan that looked at answers before it asked would teach that what is asked is answered unusually, and is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Integer
+
+from personascope.errors import DataError
+from personascope.files import sha256_text
+from personascope.instruments.option_codes import MISSING
+from personascope.instruments.responses import Responses
+from personascope.interviews.interview import Stop, conduct
+from personascope.interviews.language_model import History, answer_slots, answer_template
+from personascope.interviews.planners import Planner
+from personascope.interviews.respondents import RespondentModel
+from personascope.interviews.transcripts import NOT_ASKED, Transcripts
+from personascope.prompts.templates import Template
+from personascope.tuning.examples import Example, make_example
+
+PARTS = ("train", "validation", "test")
+
+
+def split_people(
+    responses: Responses, ratios: Sequence[float] = (0.8, 0.1, 0.1), salt: str = ""
+) -> dict[str, Responses]:
+    """People apart into training, validation and test, by a hash of their ids: adding people moves nobody.
+
+    Args:
+        responses: of people.
+        ratios: of the three parts; they sum to 1.
+        salt: another gives another split.
+
+    Raises:
+        DataError: ratios that are none, or a part without people.
+    """
+    if len(ratios) != len(PARTS) or min(ratios) <= 0 or abs(sum(ratios) - 1) > 1e-9:
+        raise DataError(f"Ratios {tuple(ratios)}.", "Three shares above 0 that sum to 1 are needed.", "Correct them.")
+    places = np.array([int(sha256_text(f"{salt}/{name}")[:12], 16) / 16**12 for name in responses.respondents])
+    part = np.searchsorted(np.cumsum(ratios)[:-1], places, side="right")
+    found = {}
+    for number, name in enumerate(PARTS):
+        rows = np.flatnonzero(part == number)
+        if not len(rows):
+            raise DataError(
+                f"Nobody is in the {name} part of {len(places)} people.", "", "Give more people or other ratios."
+            )
+        ids = tuple(responses.respondents[row] for row in rows)
+        found[name] = Responses(responses.values[rows], responses.items, ids, responses.n_options)
+    return found
+
+
+def require_unseen(trained_on: Sequence[str], tested_on: Sequence[str]) -> None:
+    """Refuse people who are tested after they were learned from.
+
+    Raises:
+        DataError: somebody is in both.
+    """
+    both = sorted(set(trained_on) & set(tested_on))
+    if both:
+        raise DataError(
+            f"Respondent {both[0]!r} is in training and in the test ({len(both)} such people).",
+            "What is known of them by heart would pass for inference.",
+            "Split people with `split_people`.",
+        )
+
+
+def planned_transcripts(
+    model: RespondentModel,
+    planner: Planner,
+    answers: Integer[np.ndarray, "respondent item"],
+    *,
+    respondents: Sequence[str],
+    stop: Stop,
+    subsets: int = 3,
+    share: float = 0.5,
+    held_out: Sequence[str] = (),
+    seed: int = 0,
+) -> list[Transcripts]:
+    """Several near-optimal interviews of each person, each planned over a random subset of the questions.
+
+    Args:
+        model: of respondents.
+        planner: chooses the questions.
+        answers: as for `conduct`.
+        respondents: ids.
+        stop: when an interview ends.
+        subsets: interviews of each person.
+        share: of the questions in a subset.
+        held_out: never asked.
+        seed: of the subsets; a person's hang on the seed and their number alone.
+
+    Raises:
+        DataError: as `conduct`, or a share that is none.
+    """
+    if not 0 < share <= 1 or subsets < 1:
+        raise DataError(f"share {share}, subsets {subsets}.", "", "A share above 0 up to 1, and at least one subset.")
+    size = max(1, round(share * len(model.items)))
+    found = []
+    for number in range(subsets):
+        may = np.zeros(answers.shape, dtype=bool)
+        for row in range(len(answers)):
+            may[row, np.random.default_rng([seed, number, row]).permutation(len(model.items))[:size]] = True
+        found.append(
+            conduct(
+                model, planner, answers, stop=stop, respondents=respondents, held_out=held_out, subset=may, seed=seed
+            )
+        )
+    return found
+
+
+def responder_examples(
+    tokenizer: Any,
+    responses: Responses,
+    texts: Mapping[str, str],
+    *,
+    length: int = 12,
+    per_person: int = 1,
+    skip: Sequence[str] = (),
+    seed: int = 0,
+) -> list[Example]:
+    """Answers to be learned: everybody's, in random order, each after those before it.
+
+    Args:
+        tokenizer: of the model.
+        responses: of the people who are learned from.
+        texts: item id -> statement, of all items.
+        length: answers of a transcript; fewer where fewer were given.
+        per_person: transcripts of each person.
+        skip: items that are never learned, on which the model will be tested.
+        seed: of the orders.
+
+    Raises:
+        DataError: an item without a text.
+        TemplateError: as `make_example`.
+    """
+    template, items = answer_template(responses.n_options, tokenizer), responses.items
+    lost = [item for item in items if item not in texts]
+    if lost:
+        raise DataError(f"Item {lost[0]!r} has no text ({len(lost)} such items).", "", "Give the words of every item.")
+    may = np.array([item not in set(skip) for item in items])
+    found = []
+    for row, (name, values) in enumerate(zip(responses.respondents, responses.values, strict=True)):
+        for number in range(per_person):
+            given = np.flatnonzero((values != MISSING) & may)
+            order = np.random.default_rng([seed, row, number]).permutation(given)[:length].tolist()
+            history: History = ()
+            for place, column in enumerate(order):
+                slots = answer_slots(texts, items, history, column)
+                label = template.labels[int(values[column]) - 1]
+                found.append(make_example(tokenizer, f"{name}/{number}/{place}", template, slots, label))
+                history = (*history, (column, int(values[column]) - 1))
+    return found
+
+
+def question_template() -> Template:
+    """The next question of an interview, in words."""
+    return Template(
+        name="interview-question",
+        user="You interview one person. Which statement should they rate next, so that most is learned about them?"
+        "\n\n{history}",
+        answer_prefix="Statement:",
+        labels=(),
+    )
+
+
+def interviewer_examples(
+    tokenizer: Any, transcripts: Transcripts, texts: Mapping[str, str], *, force: bool = False
+) -> list[Example]:
+    """Questions to be learned: each after what was asked and answered before it.
+
+    Args:
+        tokenizer: of the model.
+        transcripts: planned by expectation.
+        texts: item id -> statement.
+        force: take transcripts of hindsight too.
+
+    Raises:
+        DataError: transcripts of hindsight.
+        TemplateError: as `make_example`.
+    """
+    if transcripts.is_hindsight and not force:
+        raise DataError(
+            "These transcripts were planned in hindsight.",
+            "Their questions were chosen by answers that were not known yet: a model that learns from them takes the "
+            "question for the answer.",
+            "Plan by expectation (`by_information`), or pass force=True to study just that.",
+        )
+    template, found = question_template(), []
+    for name, asked, answers in zip(transcripts.respondents, transcripts.asked, transcripts.answers, strict=True):
+        told = ""
+        for place in range(int((asked != NOT_ASKED).sum())):
+            statement = texts[transcripts.items[asked[place]]]
+            found.append(make_example(tokenizer, f"{name}/{place}", template, {"history": told}, statement))
+            told += f"Statement: {statement}\nAnswer: {answers[place]}\n\n"
+    return found

@@ -1,0 +1,107 @@
+"""Packed examples have the loss and the gradients of examples apart, on every family that reuses prefixes."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from personascope.models.engine import HookEngine
+from personascope.models.tiny import FAMILIES, tiny_model, tiny_tokenizer
+from personascope.prompts.prompt import Prompt
+from personascope.tuning.examples import IGNORED, Example
+from personascope.tuning.loss import answer_loss, may_share
+from personascope.tuning.order import AlikeTogether
+from personascope.tuning.packing import pack
+
+
+def batch_of(rows, taught):
+    longest = max(map(len, rows))
+    fill = [[0] * (longest - len(row)) for row in rows]
+    labels = [
+        [token if at in places else IGNORED for at, token in enumerate(row)]
+        for row, places in zip(rows, taught, strict=True)
+    ]
+    return {
+        "input_ids": torch.tensor([[*row, *rest] for row, rest in zip(rows, fill, strict=True)]),
+        "labels": torch.tensor([[*row, *[IGNORED] * len(rest)] for row, rest in zip(labels, fill, strict=True)]),
+        "attention_mask": torch.tensor([[1] * len(row) + rest for row, rest in zip(rows, fill, strict=True)]),
+    }
+
+
+def mixture():
+    """Two beginnings, examples of several lengths, one that stands alone and one that is another's beginning."""
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(5, 60, 20).tolist(), rng.integers(5, 60, 15).tolist()
+    rows = [[*start, *rng.integers(5, 60, n).tolist()] for start in (one, other) for n in (3, 5, 7)]
+    rows += [rng.integers(5, 60, 9).tolist(), rows[0][:-1]]
+    return rows, [[len(row) - 2, len(row) - 1] for row in rows]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_and_gradients_are_those_of_examples_apart(family):
+    engine = HookEngine(tiny_model(family), tiny_tokenizer(), name=family)
+    if engine.reuse_off:
+        pytest.skip(f"{family}: {engine.reuse_off}")
+    engine.model.requires_grad_(requires_grad=True)
+    inputs = batch_of(*mixture())
+    found = []
+    for shares in (False, True):
+        engine.model.zero_grad()
+        loss = answer_loss(engine, inputs, shares=shares)
+        loss.backward()
+        gradients = [p.grad.clone() for p in engine.model.parameters() if p.grad is not None]
+        found.append((loss.item(), torch.cat([gradient.flatten() for gradient in gradients])))
+    (apart, slope), (together, packed_slope) = found
+    assert together == pytest.approx(apart, rel=1e-5)
+    assert float((slope - packed_slope).norm() / slope.norm()) < 1e-4
+
+
+def test_every_beginning_is_computed_once():
+    rows, taught = mixture()
+    packed = pack(rows, taught)
+    # of the last row, a beginning of the first, the token that predicts its first taught one is computed for itself
+    assert len(packed.ids) == sum(map(len, rows)) - 3 * (20 - 1) - 2 * 15
+    assert packed.ids[packed.read].tolist() == [
+        row[at - 1] for row, at_ in zip(rows, taught, strict=True) for at in at_
+    ]
+
+
+def test_what_predicts_a_taught_token_is_never_shared():
+    twins = [[7, 8, 9, 10, 11], [7, 8, 9, 10, 11]]
+    packed = pack(twins, [[3, 4], [3, 4]])
+    assert len(packed.ids) == 2 + 2 * 3 and len(set(packed.read.tolist())) == 4
+
+
+def test_a_model_that_sees_another_text_packed_is_trained_apart_and_says_so(monkeypatch):
+    engine = HookEngine(tiny_model("llama"), tiny_tokenizer(), name="tiny")
+    rows, _ = mixture()
+    examples = [Example(str(n), Prompt(tuple(row[:-2]), "", {}), "x", tuple(row)) for n, row in enumerate(rows[:3])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert may_share(engine, examples)
+    from personascope.tuning.packing import Packed
+
+    monkeypatch.setattr(
+        Packed, "allowed", lambda self, window=None: torch.ones(len(self.ids), len(self.ids)).tril() > 0
+    )
+    with pytest.warns(UserWarning, match="switched off in training .losses differ"):
+        assert not may_share(engine, examples)
+    engine.reuse_off = "refused"
+    assert not may_share(engine, examples)
+
+
+def test_alike_examples_stand_together_in_a_new_order_each_epoch():
+    examples = [
+        Example(str(n), Prompt((n % 3, 9, n), "", {"item": (2, 3), "framing": (0, 1)}), "x", (n % 3, 9, n, 1, 2))
+        for n in range(24)
+    ]
+    order = AlikeTogether(examples, 4, seed=1)
+    first = list(order)
+    assert sorted(first) == list(range(24)) and first == list(order)
+    assert all(len({at % 3 for at in first[start : start + 4]}) == 1 for start in range(0, 24, 4))
+    order.set_epoch(1)
+    assert list(order) != first
+    assert sorted(AlikeTogether(examples, 1, seed=1)) == list(range(24))
