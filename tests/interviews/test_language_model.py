@@ -8,6 +8,7 @@ import torch
 from tests.interviews.conftest import bank_of
 
 from personascope.errors import DataError
+from personascope.instruments.responses import Responses
 from personascope.interviews import planners
 from personascope.interviews.interview import Stop, conduct
 from personascope.interviews.language_model import LanguageModel
@@ -21,6 +22,8 @@ from personascope.interviews.transcript_training import (
 )
 from personascope.interviews.twins import Twins
 from personascope.tuning.examples import IGNORED, require_teachable
+from personascope.tuning.order import AlikeTogether
+from personascope.tuning.packing import pack
 
 pytestmark = pytest.mark.model
 TEXTS = {f"q{n}": f"I like the number {word}." for n, word in enumerate(("one", "two", "three", "four", "five"))}
@@ -81,9 +84,11 @@ def test_it_is_interviewed_like_any_other_model(model, people):
 
 
 def test_answers_are_taught_after_those_before_them_and_nothing_else(engine, people):
-    taught = responder_examples(engine.tokenizer, people, TEXTS, length=3, skip=("q4",))
-    assert len(taught) == 12 * 3
+    taught = responder_examples(engine.tokenizer, people, TEXTS, length=2, questions=2, skip=("q4",))
+    assert len(taught) == 12 * 2
     require_teachable(engine.tokenizer, taught, 512)
+    told = [example.prompt.text.count("Answer: ") for example in taught]
+    assert told[::2] == told[1::2] and set(told) == {0, 1, 2}
     for example in taught:
         row = people.respondents.index(example.id.split("/")[0])
         labels = [token for token in example.labels if token != IGNORED]
@@ -92,7 +97,21 @@ def test_answers_are_taught_after_those_before_them_and_nothing_else(engine, peo
         item = next(item for item, text in TEXTS.items() if asked.startswith(text))
         assert example.answer == str(people.values[row, people.items.index(item)])
         assert "five" not in example.prompt.text
-        assert example.prompt.text.count("Answer: ") == int(example.id.split("/")[2])
+    first = responder_examples(engine.tokenizer, people, TEXTS, length=2, questions=2, skip=("q4",))[4:]
+    few = Responses(people.values[2:], people.items, people.respondents[2:], people.n_options)
+    assert first == responder_examples(engine.tokenizer, few, TEXTS, length=2, questions=2, skip=("q4",))
+
+
+def test_questions_after_one_transcript_are_computed_in_one_step_with_it_once(engine, people):
+    taught = responder_examples(engine.tokenizer, people, TEXTS, length=3, questions=2)
+    order = [taught[at].prompt for at in AlikeTogether(taught, 2, seed=0)]
+    told = [prompt.ids[: prompt.spans["item"][0]] for prompt in order]
+    assert told[::2] == told[1::2]
+    assert order != [one.prompt for one in taught]
+    pair = taught[:2]
+    packed = pack([one.ids for one in pair], [[len(one.prompt), len(one.prompt) + 1] for one in pair])
+    start, _ = pair[0].prompt.spans["item"]
+    assert len(packed.ids) <= sum(len(one.ids) for one in pair) - start
 
 
 def test_questions_are_taught_by_plans_that_do_not_peek(engine, people):
@@ -136,3 +155,5 @@ def test_what_is_no_language_model_of_items_is_refused(engine, people):
         LanguageModel(engine, engine.tokenizer, TEXTS, 5, targets=("q9",))
     with pytest.raises(DataError, match="'q0' has no text"):
         responder_examples(engine.tokenizer, people, {})
+    with pytest.raises(DataError, match="Nobody has an answer"):
+        responder_examples(engine.tokenizer, people, TEXTS, skip=tuple(TEXTS))

@@ -11,6 +11,8 @@ from interview_tables import CODED as INTERVIEW_CODED
 from interview_tables import interview_tables
 from organism_tables import CODED as ORGANISM_CODED
 from organism_tables import organism_tables
+from responder_tables import CODED as RESPONDER_CODED
+from responder_tables import responder_tables
 from sharing_tables import CODED, sharing_tables
 from statistics_tables import statistics_tables
 from steering_tables import CODED as STEERING_CODED
@@ -52,7 +54,7 @@ def _tables() -> dict[str, pl.DataFrame]:
     found = {**hexaco, **shared, **statistics, **sweep, **elicitation_tables(shared["utilities"], rng)}
     steering = steering_tables(CHOOSERS[:2], facets)
     sharing = sharing_tables(shared["transfer"], CHOOSERS, HEXACO, rng)
-    checked = {**organism_tables(CHOOSERS[:3], TOPICS), **interview_tables()}
+    checked = {**organism_tables(CHOOSERS[:3], TOPICS), **interview_tables(), **responder_tables()}
     return {**found, **sharing, **steering, **tuning_tables(facets), **checked}
 
 
@@ -261,7 +263,7 @@ def hostile_tables() -> dict[str, pl.DataFrame]:
         kept = {"domain", "metric", "index", "kind", "coefficient", "what", "slot", "end", "removed"}
         kept |= {"steering": {"direction"}, "hexaco_between_models": {"profile"}}.get(name, set())
         kept |= CODED.get(name, set()) | STEERING_CODED.get(name, set()) | TUNING_CODED.get(name, set())
-        kept |= ORGANISM_CODED.get(name, set()) | INTERVIEW_CODED.get(name, set())
+        kept |= ORGANISM_CODED.get(name, set()) | INTERVIEW_CODED.get(name, set()) | RESPONDER_CODED.get(name, set())
         hostile[name] = frame.with_columns(
             pl.concat_str(pl.lit(IMAGE if column in ("text", "item") else "<b>"), column, pl.lit(SCRIPT)).alias(column)
             for column in columns

@@ -10,6 +10,7 @@ from personascope.experiments.facet_steering import measured_rows
 from personascope.experiments.ideal_self import load_ideal_self
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.questionnaires import rating_template
+from personascope.experiments.recipe_training import AdapterPart
 from personascope.experiments.recipe_tuning import OWN, IdealSelfRecipe
 from personascope.experiments.tuned_answers import base_plan, tuned_plan
 from personascope.models.requests import require_layers
@@ -45,7 +46,7 @@ def estimate_ideal_self(recipe: IdealSelfRecipe) -> list[PlanLine]:
         for item in asked.bank.items
         if item.id in set(split.train)
     ]
-    lines += [_training_line(f"train {one.name}", examples, recipe, rate) for one in recipe.runs]
+    lines += [training_line(f"train {one.name}", examples, recipe.training, rate) for one in recipe.runs]
     for number, one in enumerate(recipe.runs):
         lines.append(plan_line(tuned_plan(engine, one.name, asked, items, recipe, first=number == 0), engine, rate))
     part = recipe.comparison
@@ -59,10 +60,11 @@ def estimate_ideal_self(recipe: IdealSelfRecipe) -> list[PlanLine]:
     return lines
 
 
-def _training_line(name: str, examples: Sequence[Example], recipe: IdealSelfRecipe, rate: float) -> PlanLine:
-    batch = examples[: recipe.training.batch_size]
+def training_line(name: str, examples: Sequence[Example], training: AdapterPart, rate: float) -> PlanLine:
+    """Training at a rate of tokens per second forward, its share of common beginnings being that of the first step."""
+    batch = examples[: training.batch_size]
     packed = pack([one.ids for one in batch], [[len(one.prompt), len(one.prompt) + 1] for one in batch])
     share = len(packed.ids) / sum(len(one.ids) for one in batch)
-    tokens = recipe.training.epochs * sum(len(one.ids) for one in examples)
+    tokens = training.epochs * sum(len(one.ids) for one in examples)
     computed = round(tokens * share)
-    return PlanLine(name, recipe.training.epochs * len(examples), tokens, computed, 0, _BACKWARD * computed / rate / 60)
+    return PlanLine(name, training.epochs * len(examples), tokens, computed, 0, _BACKWARD * computed / rate / 60)

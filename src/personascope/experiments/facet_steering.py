@@ -18,6 +18,7 @@ from personascope.activations.store import ActivationStore
 from personascope.direction import Direction
 from personascope.errors import DataError
 from personascope.experiments.collecting import Progress, collect_plan, named, store_facts
+from personascope.experiments.facet_effects import FACET, facet_grid, selectivity_tables
 from personascope.experiments.pages import write_page
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.probe_study import ridge_direction, save_directions
@@ -34,6 +35,7 @@ from personascope.experiments.recipe_steering import FacetSteeringRecipe
 from personascope.experiments.results_steering import facet_results
 from personascope.experiments.rows import facet_rows
 from personascope.experiments.runs import RunFolder
+from personascope.experiments.steering_study import FROM_ITEM
 from personascope.instruments.items import ItemBank, load_items
 from personascope.measures.likert import score_likert
 from personascope.models.engine import HookEngine
@@ -42,14 +44,10 @@ from personascope.prompts.labels import resolve_options
 from personascope.prompts.templates import ORDERS
 from personascope.steering.coefficient_sweep import SweepAnswers, SweepGrid, stored_coefficient_sweep
 from personascope.steering.dose_response import dose_response
-from personascope.steering.random_directions import random_directions
 from personascope.steering.read_outs import facet_curve
 from personascope.steering.selectivity import Selectivity, selectivity
-from personascope.steering.selectivity_index import cosine_correlation, selectivity_index
 
-FROM_ITEM = {"from:item": 1.0}
 HEXACO = "hexaco"
-FACET, ISOTROPIC, MATCHED = "facet", "isotropic", "covariance-matched"
 
 
 def run_facet_steering(recipe: FacetSteeringRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
@@ -74,9 +72,13 @@ def run_facet_steering(recipe: FacetSteeringRecipe, folder: Path, progress: Prog
     options = resolve_options(engine.tokenizer, rows[0].prompt.text.splitlines()[-1], _labels(engine, asked))
     features = {recipe.layer: store.layer(recipe.layer, recipe.position)}
     ask: dict[str, Any] = {"context": data, "progress": named(progress, "sweep-facets")}
-    grid = facet_grid(directions, features, recipe)
+    push: dict[str, Any] = {"strength": recipe.strength, "n_random": recipe.random_directions, "seed": recipe.seed}
+    grid = facet_grid(directions, features[recipe.layer], **push)
     answers = stored_coefficient_sweep(engine, rows, grid, options, run.store("sweep-facets"), **ask)
-    tables |= run.stage("facet-steering", lambda: selectivity_tables(answers, rows, measured, directions, recipe, how))
+    tables |= run.stage(
+        "facet-steering",
+        lambda: selectivity_tables(effects_of(answers, rows, measured, recipe, how), directions, recipe.seed),
+    )
 
     curves = {}
     for facet in recipe.curves:
@@ -180,57 +182,6 @@ def measured_rows(engine: HookEngine, asked: Questionnaire, measured: ItemBank) 
 
 def _labels(engine: HookEngine, asked: Questionnaire) -> tuple[str, ...]:
     return rating_template(engine, asked.scale, ORDERS[0]).labels
-
-
-def facet_grid(
-    directions: Mapping[str, Direction], features: Mapping[int, np.ndarray], recipe: FacetSteeringRecipe
-) -> SweepGrid:
-    """All facets' directions and random ones at one layer, with the strength at both signs."""
-    n_matched = (2 * recipe.random_directions) // 5
-    first = next(iter(directions.values()))
-    random = [
-        *random_directions(first, recipe.random_directions - n_matched, seed=recipe.seed),
-        *random_directions(first, n_matched, seed=recipe.seed, features=features[recipe.layer]),
-    ]
-    kinds = [ISOTROPIC] * (recipe.random_directions - n_matched) + [MATCHED] * n_matched
-    return SweepGrid(
-        directions=((*directions.values(), *random),),
-        names=(*directions, *(f"random {number}" for number in range(1, len(random) + 1))),
-        kinds=(*[FACET] * len(directions), *kinds),
-        coefficients=(-recipe.strength, 0.0, recipe.strength),
-        where=FROM_ITEM,
-    )
-
-
-def selectivity_tables(
-    answers: SweepAnswers,
-    rows: Sequence[Row],
-    measured: ItemBank,
-    directions: Mapping[str, Direction],
-    recipe: FacetSteeringRecipe,
-    how: Mapping[str, Any],
-) -> dict[str, pl.DataFrame]:
-    """Tables "facet_selectivity", "facet_selectivity_rows", "facet_selectivity_index" and "facet_cosines_steered"."""
-    matrix = effects_of(answers, rows, measured, recipe, how)
-    names = list(directions)
-    cosines = np.array([[directions[one].cosine(directions[other]) for other in names] for one in names])
-    index = selectivity_index(matrix, seed=recipe.seed)
-    if len(names) > 2:
-        agreement = cosine_correlation(matrix, cosines, seed=recipe.seed)
-        index = pl.concat(
-            [index, agreement.rename({name: f"cosine_{name}" for name in agreement.columns})], how="horizontal"
-        )
-    pairs = [
-        {"facet": one, "other": other, "cosine": float(cosines[i, j])}
-        for i, one in enumerate(names)
-        for j, other in enumerate(names)
-    ]
-    return {
-        "facet_selectivity": matrix.frame(),
-        "facet_selectivity_rows": matrix.by_direction(),
-        "facet_selectivity_index": index,
-        "facet_steering_cosines": pl.DataFrame(pairs),
-    }
 
 
 def effects_of(

@@ -19,30 +19,38 @@ from personascope.experiments.results_interview import interview_results
 from personascope.experiments.runs import RunFolder
 from personascope.files import sha256_text
 from personascope.instruments.delimited import open_delimited
-from personascope.instruments.items import load_items
+from personascope.instruments.items import ItemBank, load_items
 from personascope.instruments.responses import Responses, load_responses
 from personascope.interviews.population import draw_people, synthetic_population
+
+
+def built_in(part: PeoplePart) -> ItemBank:
+    """What synthetic people answer."""
+    return load_items().subset(None, part.per_key)
 
 
 def load_people(part: PeoplePart, seed: int) -> Responses:
     """The answers that a recipe names, or those of synthetic people.
 
     Raises:
-        FileFormatError: as `load_responses`.
-        DataError: no column fits the pattern.
+        FileFormatError: as `load_responses` and `load_items`.
+        DataError: no column fits the pattern, or is an item of the bank.
     """
     if part.responses is None:
-        bank = load_items().subset(None, part.per_key)
-        model = synthetic_population(bank, part.options, seed)
+        model = synthetic_population(built_in(part), part.options, seed)
         _, values = draw_people(model, part.n, seed)
         return Responses(values, model.items, tuple(f"s{number + 1}" for number in range(part.n)), part.options)
     header = open_delimited(part.responses).header
     columns = [name for name in header if fnmatchcase(name, part.columns) and name != part.id_column]
+    sought = repr(part.columns)
+    if part.items is not None:
+        known = {item.id for item in load_items(part.items).items}
+        columns, sought = [name for name in columns if name in known], f"{sought} and is an item of {part.items}"
     if not columns:
         raise DataError(
-            f"{part.responses}: no column fits {part.columns!r}.",
+            f"{part.responses}: no column fits {sought}.",
             f"Its columns are {', '.join(header[:8])} ...",
-            "Correct people.columns, such as Q*.",
+            "Correct people.columns, such as Q*, or the ids of people.items, which are names of columns.",
         )
     return load_responses(
         part.responses, n_options=part.options, columns=columns, id_column=part.id_column, missing=part.missing
@@ -66,12 +74,7 @@ def load_interviewed(recipe: InterviewRecipe) -> Interviewed:
             "Ask fewer questions, or change new and held_out.",
         )
     held_out = tuple(everybody.items[item] for item in sorted(items[:n_held]))
-    return Interviewed(_rows(everybody, np.sort(people[n_new:])), _rows(everybody, np.sort(people[:n_new])), held_out)
-
-
-def _rows(responses: Responses, rows: np.ndarray) -> Responses:
-    names = tuple(responses.respondents[row] for row in rows)
-    return Responses(responses.values[rows], responses.items, names, responses.n_options, responses.notes)
+    return Interviewed(everybody.part(np.sort(people[n_new:])), everybody.part(np.sort(people[:n_new])), held_out)
 
 
 def run_interviews(recipe: InterviewRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:

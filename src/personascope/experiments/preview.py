@@ -17,6 +17,7 @@ from personascope.experiments.plans import load_model_part
 from personascope.experiments.preference_study import preference_plans
 from personascope.experiments.preview_organism import preview_organism
 from personascope.experiments.preview_parts import ROWS, preview_plan, preview_written
+from personascope.experiments.preview_responder import preview_responder
 from personascope.experiments.preview_steering import (
     preview_cross_steering,
     preview_facet_steering,
@@ -36,6 +37,7 @@ from personascope.experiments.recipe import (
 from personascope.experiments.recipe_bases import Study
 from personascope.experiments.recipe_interview import InterviewRecipe
 from personascope.experiments.recipe_organism import OrganismRecipe
+from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.experiments.recipe_steering import CrossSteeringRecipe, FacetSteeringRecipe, SteeringSweepRecipe
 from personascope.experiments.recipe_tuning import IdealSelfRecipe
 from personascope.experiments.steering_study import FROM_ITEM, PUSH_FIRST_TASK
@@ -191,5 +193,6 @@ _PREVIEW: dict[type[Study], Callable[..., list[Selection]]] = {
     IdealSelfRecipe: preview_ideal_self,
     OrganismRecipe: preview_organism,
     InterviewRecipe: preview_interviews,
+    ResponderRecipe: preview_responder,
 }
 """By the study's recipe; a further study adds its line here."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from personascope.activations.plan import Row
-from personascope.experiments.facet_steering import FROM_ITEM, fitting_plan, measured_items, measured_rows
+from personascope.experiments.facet_steering import fitting_plan, measured_items, measured_rows
 from personascope.experiments.necessity import FROM_TASKS
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.preview_parts import ROWS, preview_plan, preview_rows
@@ -20,6 +20,7 @@ from personascope.experiments.recipe_steering import (
 )
 from personascope.experiments.steered_choices import PUSHES, choice_rows_of, pushed_pairs
 from personascope.experiments.steered_texts import open_answer_rows, open_prompts_of, scenario_rows
+from personascope.experiments.steering_study import FROM_ITEM
 from personascope.experiments.steering_sweep import require_pushed_layers
 from personascope.experiments.written_choices import choice_rows
 from personascope.instruments.personas import Persona, load_personas, pick_personas

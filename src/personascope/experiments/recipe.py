@@ -23,6 +23,7 @@ from personascope.experiments.recipe_parts import (
     SteeringPart,
     WrittenChoicesPart,
 )
+from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.experiments.recipe_steering import CrossSteeringRecipe, FacetSteeringRecipe, SteeringSweepRecipe
 from personascope.experiments.recipe_tuning import IdealSelfRecipe
 from personascope.files import read_yaml
@@ -128,6 +129,7 @@ STUDIES: dict[str, type[Study]] = {
     "ideal-self": IdealSelfRecipe,
     "organism": OrganismRecipe,
     "interview": InterviewRecipe,
+    "responder": ResponderRecipe,
 }
 
 

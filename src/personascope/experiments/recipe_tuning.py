@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from personascope.experiments.recipe_bases import Study
 from personascope.experiments.recipe_parts import HexacoPart, ModelPart, Part
-from personascope.tuning.settings import TrainSettings
+from personascope.experiments.recipe_training import AdapterPart
 
 OWN, IDEAL, OTHER = "self", "meta", "helpful"
 """Who a model says it is, who it would be, and an ideal that is not its own."""
@@ -18,22 +18,10 @@ _OF_TOPICS = ("like", "dislike")
 POLES = {"high": 1, "low": -1}
 
 
-class TrainingPart(Part):
-    """How adapters are trained: see `tuning.settings.TrainSettings`. `both_orders`: each item in both anchor orders."""
+class TrainingPart(AdapterPart):
+    """How adapters are trained. `both_orders`: each item in both anchor orders."""
 
-    rank: Annotated[int, Field(ge=1)] = 16
-    learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
-    epochs: Annotated[int, Field(ge=1)] = 3
-    patience: Annotated[int, Field(ge=1)] = 1
-    batch_size: Annotated[int, Field(ge=1)] = 16
-    max_length: Annotated[int, Field(ge=16)] = 512
     both_orders: bool = False
-
-    def settings(self, seed: int, epochs: int | None = None) -> TrainSettings:
-        """With a seed, and perhaps epochs, of its own."""
-        given = self.model_dump(exclude={"both_orders"}) | ({} if epochs is None else {"epochs": epochs})
-        return TrainSettings(**given, seed=seed)
 
 
 class TaughtRun(Part):

@@ -20,6 +20,7 @@ from personascope.experiments import (
     organism,
     persona_transfer,
     preference_study,
+    responder_study,
     steering_sweep,
 )
 from personascope.experiments.estimate import (
@@ -50,6 +51,7 @@ from personascope.experiments.recipe import (
 from personascope.experiments.recipe_bases import Study
 from personascope.experiments.recipe_interview import InterviewRecipe
 from personascope.experiments.recipe_organism import OrganismRecipe
+from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.experiments.recipe_steering import CrossSteeringRecipe, FacetSteeringRecipe, SteeringSweepRecipe
 from personascope.experiments.recipe_tuning import IdealSelfRecipe
 from personascope.experiments.runs import RunFolder
@@ -71,6 +73,7 @@ _RUN: dict[type[Study], Callable[..., Path]] = {
     IdealSelfRecipe: ideal_self.run_ideal_self,
     OrganismRecipe: organism.run_organism,
     InterviewRecipe: interview_study.run_interviews,
+    ResponderRecipe: responder_study.run_responder,
 }
 _ESTIMATE: dict[type[Study], Callable[..., list[PlanLine]]] = {
     Recipe: estimate_demo,
@@ -85,6 +88,7 @@ _ESTIMATE: dict[type[Study], Callable[..., list[PlanLine]]] = {
     IdealSelfRecipe: estimate_ideal_self,
     OrganismRecipe: estimate_organism,
     InterviewRecipe: interview_study.estimate_interviews,
+    ResponderRecipe: responder_study.estimate_responder,
 }
 
 

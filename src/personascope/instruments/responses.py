@@ -77,6 +77,19 @@ class Responses:
                 )
         return self.values[:, [place[item] for item in items]]
 
+    def part(
+        self, respondents: Int[np.ndarray, " kept"] | None = None, items: Sequence[str] | None = None
+    ) -> Responses:
+        """Some rows, by their numbers, and the columns of some items, in the orders given.
+
+        Raises:
+            DataError: as `answers`.
+        """
+        columns = self.items if items is None else tuple(items)
+        rows = np.arange(len(self.respondents)) if respondents is None else respondents
+        names = tuple(self.respondents[row] for row in rows)
+        return Responses(self.answers(columns)[rows], columns, names, self.n_options, self.notes)
+
     def frame(self) -> pl.DataFrame:
         """One row per respondent: column respondent, then one column per item; a missing answer is null."""
         columns = {item: pl.Series(self.values[:, at], dtype=pl.Int8) for at, item in enumerate(self.items)}

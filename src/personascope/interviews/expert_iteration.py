@@ -17,7 +17,7 @@ from jaxtyping import Float, Integer
 
 from personascope.errors import DataError
 from personascope.instruments.option_codes import MISSING
-from personascope.interviews.metrics import replay
+from personascope.interviews.metrics import expectations, surprises
 from personascope.interviews.respondents import RespondentModel, columns_of
 from personascope.interviews.synthetic_people import require_share
 from personascope.interviews.transcripts import Transcripts
@@ -40,16 +40,13 @@ def gain_per_question(
     Raises:
         DataError: one of them was asked.
     """
-    transcripts.require_not_asked(set(held_out))
-    columns = columns_of(model, held_out)
-    truth = np.asarray(answers)[:, columns].astype(int)
-    given = truth != MISSING
-    surprise = []
-    for _, belief in replay(model, transcripts, (0, transcripts.asked.shape[1]), 0, len(truth)):
-        p = np.take_along_axis(belief.predict(columns), np.clip(truth - 1, 0, None)[..., None], -1)[..., 0]
-        surprise.append((-np.log2(np.maximum(p, 1e-12)) * given).sum(axis=1) / np.maximum(given.sum(axis=1), 1))
-    gain: Float[np.ndarray, " interview"] = (surprise[0] - surprise[1]) / np.maximum(transcripts.lengths, 1)
-    return np.where(given.any(axis=1) & (transcripts.lengths > 0), gain, np.nan)
+    truth = np.asarray(answers)[:, columns_of(model, held_out)].astype(int)
+    longest = transcripts.asked.shape[1]
+    expected = expectations(model, transcripts, held_out, (0, longest))
+    counts = np.maximum((truth != MISSING).sum(axis=1), 1)
+    before, after = (np.nansum(surprises(expected[n], truth), axis=1) / counts for n in (0, longest))
+    gain: Float[np.ndarray, " interview"] = (before - after) / np.maximum(transcripts.lengths, 1)
+    return np.where((truth != MISSING).any(axis=1) & (transcripts.lengths > 0), gain, np.nan)
 
 
 @dataclass(frozen=True)
@@ -105,7 +102,7 @@ def expert_iteration(
         best = known[np.argsort(-better, kind="stable")][: max(1, round(keep * len(known)))]
         if not len(best):
             raise DataError("No interview has a score.", "Nobody answered a held-out item.", "Hold out others.")
-        learn(_picked(transcripts, best), number)
+        learn(transcripts.pick(best), number)
         found.append(_judged(number, judge(number), len(best), share))
         if found[-1].gain <= found[-2].gain:
             break
@@ -135,15 +132,3 @@ def _within_people(
         return scores
     means = np.bincount(of, weights=scores) / np.bincount(of)
     return scores - means[of]
-
-
-def _picked(transcripts: Transcripts, rows: np.ndarray) -> Transcripts:
-    return Transcripts(
-        transcripts.items,
-        transcripts.n_options,
-        tuple(transcripts.respondents[row] for row in rows),
-        transcripts.asked[rows],
-        transcripts.answers[rows],
-        transcripts.planner,
-        transcripts.is_hindsight,
-    )

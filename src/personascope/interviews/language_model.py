@@ -97,10 +97,15 @@ class LanguageModel:
 
     def answers(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, "row option"]:
         """Probabilities of the options, which sum to 1 over them."""
-        logprobs = self.backend.run(prompts, options=self.options).option_logprobs.double().numpy()
-        p = np.exp(logprobs - logprobs.max(axis=1, keepdims=True))
-        shares: Float[np.ndarray, "row option"] = p / p.sum(axis=1, keepdims=True)
-        return shares
+        return option_shares(self.backend.run(prompts, options=self.options).option_logprobs.numpy())
+
+
+def option_shares(logprobs: Float[np.ndarray, "*row option"]) -> Float[np.ndarray, "*row option"]:
+    """Probabilities of the options given that one of them is answered."""
+    wide = logprobs.astype(np.float64)
+    p = np.exp(wide - wide.max(axis=-1, keepdims=True))
+    shares: Float[np.ndarray, "*row option"] = p / p.sum(axis=-1, keepdims=True)
+    return shares
 
 
 def answer_slots(texts: Mapping[str, str], items: Sequence[str], history: History, column: int) -> dict[str, str]:

@@ -5,7 +5,7 @@ Both are always given, as they differ: questions that tell people apart are not 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -14,11 +14,14 @@ from jaxtyping import Float, Int, Integer
 from personascope.errors import DataError
 from personascope.instruments.option_codes import MISSING
 from personascope.interviews.interview import AT_ONCE
-from personascope.interviews.respondents import Belief, RespondentModel, columns_of
+from personascope.interviews.respondents import Belief, Probabilities, RespondentModel, columns_of
 from personascope.interviews.transcripts import NOT_ASKED, Transcripts
 from personascope.interviews.twins import TwinBelief, Twins
 from personascope.measures.intervals import means_interval
 from personascope.measures.wilson import wilson
+
+LEAST = 1e-12
+"""Probability below which no answer is counted: one that was ruled out costs 40 bits and not infinitely many."""
 
 
 def replay(
@@ -136,31 +139,73 @@ def prediction(
     Raises:
         DataError: an item that was asked, or nobody who answered them.
     """
+    columns = columns_of(model, held_out)
+    return prediction_errors(
+        expectations(model, transcripts, held_out, at),
+        np.asarray(answers)[:, columns].astype(int),
+        planner=transcripts.planner,
+        spread=spread[columns],
+        n_resamples=n_resamples,
+        seed=seed,
+    )
+
+
+def expectations(
+    model: RespondentModel, transcripts: Transcripts, held_out: Sequence[str], at: Sequence[int]
+) -> dict[int, Probabilities]:
+    """What is expected of items that were never asked, after each number of questions.
+
+    Arguments and errors are those of `prediction`.
+    """
     transcripts.require_not_asked(set(held_out))
     columns = columns_of(model, held_out)
-    truth = np.asarray(answers)[:, columns].astype(int)
+    found: dict[int, list[np.ndarray]] = {n: [] for n in at}
+    for start, stop in _blocks(len(transcripts.respondents)):
+        for n, belief in replay(model, transcripts, at, start, stop):
+            found[n].append(belief.predict(columns))
+    return {n: np.concatenate(parts) for n, parts in found.items()}
+
+
+def surprises(p: Probabilities, truth: Integer[np.ndarray, "interview item"]) -> Float[np.ndarray, "interview item"]:
+    """Negative log2-likelihood of each answer, at most that of `LEAST`; NaN where there is none."""
+    chosen = np.take_along_axis(p, np.clip(truth - 1, 0, None)[..., None].astype(np.int64), -1)[..., 0]
+    return np.where(truth != MISSING, -np.log2(np.maximum(chosen, LEAST)), np.nan)
+
+
+def prediction_errors(
+    expected: Mapping[int, Probabilities],
+    truth: Integer[np.ndarray, "interview item"],
+    *,
+    planner: str,
+    spread: Float[np.ndarray, " item"],
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Errors of expectations.
+
+    Args:
+        expected: number of questions -> probabilities of the options of the held-out items.
+        truth: their answers, options from 1, -1 where there is none.
+        planner: of the interviews.
+        spread: standard deviation of each of these items.
+        n_resamples: as for `prediction`, which says what is returned.
+        seed: of the bootstrap.
+
+    Raises:
+        DataError: nobody answered any of them.
+    """
     given = truth != MISSING
     if not given.any():
         raise DataError("Nobody answered a held-out item.", "", "Hold out items that were answered.")
-    options = np.arange(1, model.n_options + 1)
-    found: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {n: [] for n in at}
-    for start, stop in _blocks(len(truth)):
-        own, there = truth[start:stop], given[start:stop]
-        for n, belief in replay(model, transcripts, at, start, stop):
-            p = belief.predict(columns)
-            chosen = np.take_along_axis(p, np.clip(own - 1, 0, None)[..., None], -1)[..., 0]
-            surprise = -np.log2(np.maximum(chosen, 1e-12))
-            error = ((p @ options - own) / spread[columns]) ** 2
-            counts = np.maximum(there.sum(axis=1), 1)
-            found[n].append(((surprise * there).sum(axis=1) / counts, (error * there).sum(axis=1) / counts))
     kept, rows = given.any(axis=1), []
-    for n, parts in found.items():
-        bits, squares = (np.concatenate(part)[kept] for part in zip(*parts, strict=True))
+    for n, p in expected.items():
+        error = np.where(given, (p @ np.arange(1, p.shape[-1] + 1) - truth) / spread, np.nan) ** 2
+        bits, squares = (np.nanmean(one[kept], axis=1) for one in (surprises(p, truth), error))
         bits_low, bits_high = means_interval([bits], [1.0], n_resamples=n_resamples, seed=seed)
         low, high = means_interval([squares], [1.0], n_resamples=n_resamples, seed=seed)
         rows.append(
             {
-                "planner": transcripts.planner,
+                "planner": planner,
                 "questions": n,
                 "bits": float(bits.mean()),
                 "bits_low": bits_low,

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from personascope.errors import DataError
 from personascope.instruments.option_codes import MISSING
 from personascope.instruments.responses import Responses
-from personascope.interviews.language_model import LanguageModel
+from personascope.interviews.language_model import History, LanguageModel
 from personascope.interviews.metrics import replay
 from personascope.interviews.respondents import RespondentModel
 from personascope.interviews.transcripts import NOT_ASKED, Transcripts
@@ -24,6 +24,7 @@ from personascope.probes.evaluate import evaluate_ridge
 from personascope.probes.folds import grouped_folds
 from personascope.probes.results import ProbeResult, results_frame
 from personascope.probes.text_baseline import feature_baseline_scores
+from personascope.prompts.prompt import Prompt
 
 LAST_ANSWER = "last:history"
 """The last token of what was answered, before the next statement."""
@@ -44,21 +45,34 @@ def read_transcripts(
     Raises:
         DataError: an interview of fewer answers, or no question that nobody was asked.
     """
+    prompts = reading_prompts(model, transcripts, n)
+    found = model.backend.run(prompts, layers=list(layers), positions=(position,)).residuals
+    return {layer: found[:, place, 0].double().numpy() for place, layer in enumerate(layers)}
+
+
+def reading_prompts(model: LanguageModel, transcripts: Transcripts, n: int) -> list[Prompt]:
+    """The first n answers of each interview before one question that none of them was asked.
+
+    Raises:
+        DataError: as `read_transcripts`.
+    """
     if n < 1 or transcripts.lengths.min() < n:
         raise DataError(
             f"An interview has {transcripts.lengths.min()} answers, fewer than {n}.", "", "Read fewer of them."
         )
     columns = [model.items.index(item) for item in transcripts.items]
     free = [item for item in range(len(model.items)) if item not in set(columns)] or _never_asked(transcripts, columns)
-    prompts = [
-        model.prompt(
-            tuple((columns[item], int(option) - 1) for item, option in zip(asked[:n], answers[:n], strict=True)),
-            free[0],
-        )
-        for asked, answers in zip(transcripts.asked, transcripts.answers, strict=True)
+    return [
+        model.prompt(model_history(model, transcripts, interview, n), free[0])
+        for interview in range(len(transcripts.asked))
     ]
-    found = model.backend.run(prompts, layers=list(layers), positions=(position,)).residuals
-    return {layer: found[:, place, 0].double().numpy() for place, layer in enumerate(layers)}
+
+
+def model_history(model: LanguageModel, transcripts: Transcripts, interview: int, n: int) -> History:
+    """The first n answers of an interview in the columns of the model."""
+    return tuple(
+        (model.items.index(transcripts.items[column]), option) for column, option in transcripts.history(interview, n)
+    )
 
 
 def _never_asked(transcripts: Transcripts, columns: Sequence[int]) -> list[int]:

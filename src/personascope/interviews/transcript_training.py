@@ -52,8 +52,7 @@ def split_people(
             raise DataError(
                 f"Nobody is in the {name} part of {len(places)} people.", "", "Give more people or other ratios."
             )
-        ids = tuple(responses.respondents[row] for row in rows)
-        found[name] = Responses(responses.values[rows], responses.items, ids, responses.n_options)
+        found[name] = responses.part(rows)
     return found
 
 
@@ -122,23 +121,26 @@ def responder_examples(
     texts: Mapping[str, str],
     *,
     length: int = 12,
+    questions: int = 4,
     per_person: int = 1,
     skip: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Example]:
-    """Answers to be learned: everybody's, in random order, each after those before it.
+    """Answers to be learned: everybody's, in random order, some after the same random number of others.
 
     Args:
         tokenizer: of the model.
         responses: of the people who are learned from.
         texts: item id -> statement, of all items.
-        length: answers of a transcript; fewer where fewer were given.
+        length: most answers that are told beforehand; how many is drawn anew for each transcript, none included.
+        questions: answers that are learned after the same transcript, each without the others; fewer where fewer were
+            given. Their common beginning is computed once (`TrainSettings.together`).
         per_person: transcripts of each person.
-        skip: items that are never learned, on which the model will be tested.
-        seed: of the orders.
+        skip: items that are never learned nor told, on which the model will be tested.
+        seed: of orders and lengths; a person's hang on the seed, their id and nothing else.
 
     Raises:
-        DataError: an item without a text.
+        DataError: an item without a text, or nobody with an answer to be learned.
         TemplateError: as `make_example`.
     """
     template, items = answer_template(responses.n_options, tokenizer), responses.items
@@ -147,16 +149,19 @@ def responder_examples(
         raise DataError(f"Item {lost[0]!r} has no text ({len(lost)} such items).", "", "Give the words of every item.")
     may = np.array([item not in set(skip) for item in items])
     found = []
-    for row, (name, values) in enumerate(zip(responses.respondents, responses.values, strict=True)):
-        for number in range(per_person):
-            given = np.flatnonzero((values != MISSING) & may)
-            order = np.random.default_rng([seed, row, number]).permutation(given)[:length].tolist()
-            history: History = ()
-            for place, column in enumerate(order):
+    for name, values in zip(responses.respondents, responses.values, strict=True):
+        given = np.flatnonzero((values != MISSING) & may)
+        for number in range(per_person if len(given) else 0):
+            rng = np.random.default_rng([seed, number, int(sha256_text(name)[:12], 16)])
+            order = rng.permutation(given).tolist()
+            told = int(rng.integers(0, min(length, len(order) - 1) + 1))
+            history: History = tuple((column, int(values[column]) - 1) for column in order[:told])
+            for place, column in enumerate(order[told : told + questions]):
                 slots = answer_slots(texts, items, history, column)
                 label = template.labels[int(values[column]) - 1]
                 found.append(make_example(tokenizer, f"{name}/{number}/{place}", template, slots, label))
-                history = (*history, (column, int(values[column]) - 1))
+    if not found:
+        raise DataError("Nobody has an answer to be learned.", "", "Give people with answers, and skip fewer items.")
     return found
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -77,6 +77,17 @@ class Transcripts:
         """Questions of each interview."""
         lengths: Int[np.ndarray, " interview"] = (self.asked != NOT_ASKED).sum(axis=1)
         return lengths
+
+    def pick(self, interviews: Int[np.ndarray, " kept"]) -> Transcripts:
+        """Some of the interviews, in this order."""
+        names = tuple(self.respondents[row] for row in interviews)
+        return replace(self, respondents=names, asked=self.asked[interviews], answers=self.answers[interviews])
+
+    def history(self, interview: int, n: int) -> tuple[tuple[int, int], ...]:
+        """The first n answers of an interview, fewer where it ended: column of each, and option from 0."""
+        n = min(n, int(self.lengths[interview]))
+        asked, answers = self.asked[interview, :n].tolist(), self.answers[interview, :n].tolist()
+        return tuple((column, option - 1) for column, option in zip(asked, answers, strict=True))
 
     def frame(self) -> pl.DataFrame:
         """One row per answer: planner, respondent, question (from 1), item, answer (from 1)."""

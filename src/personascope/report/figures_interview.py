@@ -26,7 +26,7 @@ def identified(tables: Tables) -> go.Figure:
     """
     frame = tables["interview_identification"]
     styles = line_styles(frame)
-    figure = _empty([""], "questions", "log2 p (true person)")
+    figure = empty_panels([""], "questions", "log2 p (true person)")
     for (planner,), part in frame.sort("questions", maintain_order=True).group_by("planner", maintain_order=True):
         hover = [
             f"<b>{label(str(planner))}</b>, {row['questions']} questions<br>log2 p "
@@ -35,7 +35,7 @@ def identified(tables: Tables) -> go.Figure:
             f"{number_with_interval(row['top_1'], row['top_1_low'], row['top_1_high'])}<br>n = {row['n']}"
             for row in part.iter_rows(named=True)
         ]
-        for trace in _curve(part, "questions", "log2_p", styles[str(planner)], str(planner), hover, named=True):
+        for trace in curve_traces(part, "questions", "log2_p", styles[str(planner)], str(planner), hover, named=True):
             figure.add_trace(trace, row=1, col=1)
     return figure
 
@@ -49,7 +49,9 @@ def predicted(tables: Tables) -> go.Figure:
     frame = tables["interview_prediction"]
     styles = line_styles(frame)
     predictors = list(frame["predictor"].unique(maintain_order=True))
-    figure = _empty([f"Predicted by: {label(name).lower()}" for name in predictors], "questions", "error (item sd)")
+    figure = empty_panels(
+        [f"Predicted by: {label(name).lower()}" for name in predictors], "questions", "error (item sd)"
+    )
     groups = frame.sort("questions", maintain_order=True).group_by("predictor", "planner", maintain_order=True)
     for (predictor, planner), part in groups:
         hover = [
@@ -59,7 +61,7 @@ def predicted(tables: Tables) -> go.Figure:
             for row in part.iter_rows(named=True)
         ]
         place = predictors.index(str(predictor)) + 1
-        curves = _curve(part, "questions", "rmse", styles[str(planner)], str(planner), hover, named=place == 1)
+        curves = curve_traces(part, "questions", "rmse", styles[str(planner)], str(planner), hover, named=place == 1)
         for trace in curves:
             figure.add_trace(trace, row=1, col=place)
     return figure
@@ -73,14 +75,14 @@ def asked(tables: Tables) -> go.Figure:
     """
     frame = tables["interview_questions"]
     styles = line_styles(frame)
-    figure = _empty([""], "question", "different items")
+    figure = empty_panels([""], "question", "different items")
     for (planner,), part in frame.sort("question", maintain_order=True).group_by("planner", maintain_order=True):
         hover = [
             f"<b>{label(str(planner))}</b>, question {row['question']}<br>{row['n_items']} items among {row['n']} "
             f"interviews, the most frequent in {number(row['share'])} of them"
             for row in part.iter_rows(named=True)
         ]
-        curve = _curve(part, "question", "n_items", styles[str(planner)], str(planner), hover, named=True)
+        curve = curve_traces(part, "question", "n_items", styles[str(planner)], str(planner), hover, named=True)
         figure.add_trace(curve[-1], row=1, col=1)
     return figure.update_yaxes(rangemode="tozero")
 
@@ -93,7 +95,8 @@ def line_styles(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:
     return {name: _LINES.get(name) or own[name] for name in names}
 
 
-def _empty(titles: list[str], x: str, y: str) -> go.Figure:
+def empty_panels(titles: list[str], x: str, y: str) -> go.Figure:
+    """Panels side by side on one vertical scale, with the legend below; a title of "" is none."""
     figure = make_subplots(
         rows=1,
         cols=len(titles),
@@ -114,7 +117,7 @@ def _empty(titles: list[str], x: str, y: str) -> go.Figure:
     return figure
 
 
-def _curve(
+def curve_traces(
     part: pl.DataFrame, x: str, y: str, style: tuple[str, str], planner: str, hover: list[str], *, named: bool
 ) -> list[go.Scatter]:
     """A line, and below it the band of its interval where there is one."""

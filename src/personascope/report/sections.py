@@ -15,6 +15,7 @@ from personascope.report.outline_necessity import NECESSITY
 from personascope.report.outline_organism import ORGANISM
 from personascope.report.outline_preferences import PREFERENCES
 from personascope.report.outline_questionnaire import COMPARISON, QUESTIONNAIRE
+from personascope.report.outline_responder import RESPONDER
 from personascope.report.outline_sharing import with_sharing
 from personascope.report.outline_shifts import SHIFTS
 from personascope.report.outline_steering import STEERING
@@ -28,6 +29,7 @@ _AFTER = (
     *SHIFTS,
     *STEERING,
     *NECESSITY,
+    *RESPONDER,
     *FACET_STEERING,
     *TUNING,
     *ORGANISM,

@@ -10,6 +10,7 @@ import polars.selectors as cs
 from personascope.errors import DataError, nearest
 from personascope.report.tables_interview import COLUMNS as INTERVIEW
 from personascope.report.tables_organism import COLUMNS as ORGANISM
+from personascope.report.tables_responder import COLUMNS as RESPONDER
 from personascope.report.tables_steering import COLUMNS as STEERING
 from personascope.report.tables_tuning import COLUMNS as TUNING
 
@@ -108,6 +109,7 @@ _COLUMNS = {
     **TUNING,
     **ORGANISM,
     **INTERVIEW,
+    **RESPONDER,
 }
 REQUIRED: dict[str, tuple[str, ...]] = {name: tuple(columns.split()) for name, columns in _COLUMNS.items()}
 _TEXTS = (

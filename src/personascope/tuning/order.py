@@ -9,7 +9,8 @@ from torch.utils.data import Sampler
 
 from personascope.tuning.examples import Example
 
-_CONSTANT = "framing"
+_SHARED = ("framing", "history")
+"""Slots that several examples have in common: how a question is framed, and what was said before it."""
 
 
 class AlikeTogether(Sampler[int]):
@@ -47,6 +48,6 @@ class AlikeTogether(Sampler[int]):
 
 
 def _beginning(example: Example) -> tuple[int, ...]:
-    """Tokens before the first slot that differs between examples; all of them have the same where none is marked."""
-    starts = [start for name, (start, _) in example.prompt.spans.items() if name != _CONSTANT]
+    """Tokens before the first slot of an example's own; all of them have the same where none is marked."""
+    starts = [start for name, (start, _) in example.prompt.spans.items() if name not in _SHARED]
     return example.prompt.ids[: min(starts, default=0)]

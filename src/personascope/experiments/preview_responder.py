@@ -1,0 +1,27 @@
+"""Preview of the study of a reading model: what it reads, what it is taught, where it is pushed."""
+
+from __future__ import annotations
+
+from personascope.activations.plan import Row
+from personascope.experiments.preview_parts import ROWS, preview_plan, preview_rows
+from personascope.experiments.recipe_responder import ResponderRecipe
+from personascope.experiments.responder_material import answer_rows, lessons, reader, reading_plans
+from personascope.experiments.responder_study import load_responder
+from personascope.report.selection import Selection, Steered
+
+
+def preview_responder(recipe: ResponderRecipe, rows: int = ROWS) -> list[Selection]:
+    """Next answers, states after transcripts, lessons, and next answers under a push."""
+    material, engine = load_responder(recipe)
+    shown = [preview_plan(engine, plan, rows) for plan in reading_plans(engine, material, recipe, "untrained").values()]
+    train, _ = lessons(engine, material, recipe)
+    taught = [Row(example.id, example.prompt, {}) for example in train]
+    note = "Behind each prompt stands the person's answer, on which alone the loss falls."
+    shown.append(preview_rows(engine, "training", taught, rows, read=("answer",), note=note))
+    part, probes = recipe.steering, recipe.probes
+    if part is not None and probes is not None:
+        asked = answer_rows(reader(engine, material, recipe), material, part.interviews, (probes.answers,))
+        steer = [Steered(part.where, layers=(part.layer,))]
+        note = f"Along each domain's direction and {part.random_directions} random ones, at both signs of the strength."
+        shown.append(preview_rows(engine, "steered answers", asked, rows, read=("answer",), steer=steer, note=note))
+    return shown

@@ -1,0 +1,218 @@
+"""What the study of a reading language model is made of: whose answers, in which words, who is asked what."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from personascope.activations.plan import Plan, Row
+from personascope.errors import DataError
+from personascope.experiments.interview_study import built_in, load_people
+from personascope.experiments.plans import answers_only, make_plan
+from personascope.experiments.recipe_interview import PeoplePart
+from personascope.experiments.recipe_parts import ActivationsPart
+from personascope.experiments.recipe_responder import ResponderRecipe
+from personascope.files import sha256_json
+from personascope.instruments.facets import DOMAINS
+from personascope.instruments.items import ItemBank, load_items
+from personascope.instruments.responses import Responses
+from personascope.instruments.splits import split_items
+from personascope.interviews.interview import Stop, conduct
+from personascope.interviews.language_model import LanguageModel
+from personascope.interviews.latent import LatentTraits
+from personascope.interviews.marginals import Marginals
+from personascope.interviews.planners import at_random
+from personascope.interviews.population import synthetic_population
+from personascope.interviews.transcript_probes import LAST_ANSWER, model_history, reading_prompts
+from personascope.interviews.transcript_training import require_unseen, responder_examples, split_people
+from personascope.interviews.transcripts import Transcripts
+from personascope.models.engine import HookEngine
+from personascope.tuning.examples import Example
+
+IN_ITEM = "mean:item"
+"""Where the residual norm is measured that pushes are fractions of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """People, words and interviews.
+
+    Args:
+        bank: items that belong to a domain; their `facet` is the domain, which is what is probed and pushed.
+        train: people who are learned from.
+        validation: people by whom training stops.
+        test: people who are interviewed.
+        held_out: items that these are never asked, though others' answers to them are learned.
+        unseen: items of whose answers nothing is learned.
+        transcripts: interviews with the tested people, in random order, over the columns of `learned`.
+        population: what synthetic people were drawn from.
+    """
+
+    bank: ItemBank
+    train: Responses
+    validation: Responses
+    test: Responses
+    held_out: tuple[str, ...]
+    unseen: tuple[str, ...]
+    transcripts: Transcripts
+    population: LatentTraits | None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Statement of each item."""
+        return {item.id: item.text for item in self.bank.items}
+
+    @property
+    def predicted(self) -> tuple[str, ...]:
+        """Items whose answers are predicted: those that tested people are never asked."""
+        return (*self.held_out, *self.unseen)
+
+    @cached_property
+    def learned(self) -> Responses:
+        """What models of answers may see: the training people's, without the unseen items."""
+        return self.train.part(items=[item for item in self.train.items if item not in set(self.unseen)])
+
+    @property
+    def scales(self) -> dict[str, list[tuple[str, int]]]:
+        """Domain -> (item, key)."""
+        found: dict[str, list[tuple[str, int]]] = defaultdict(list)
+        for item in self.bank.items:
+            found[item.facet].append((item.id, item.key))
+        return dict(found)
+
+    def hashes(self) -> dict[str, str]:
+        """Of everything that is asked, for plans."""
+        people = [[one.respondents, one.values.tolist()] for one in (self.train, self.validation, self.test)]
+        asked = [self.transcripts.asked.tolist(), self.transcripts.answers.tolist()]
+        return {"items": self.bank.hash(), "people": sha256_json(people), "interviews": sha256_json(asked)}
+
+
+def load_material(recipe: ResponderRecipe) -> Material:
+    """Load or draw the people, set items aside, and hold the interviews.
+
+    Raises:
+        FileFormatError: as the loaders.
+        DataError: people without words, too few of them or of items, nobody who answered enough questions.
+    """
+    words = _words(recipe.people)
+    people = load_people(recipe.people, recipe.seed)
+    bank = ItemBank(tuple(item for item in words.items if item.id in set(people.items)), words.name)
+    people = people.part(items=[item.id for item in bank.items])
+    parts = split_people(people, recipe.split, str(recipe.seed))
+    ratios = (1 - recipe.held_out - recipe.unseen, recipe.held_out, recipe.unseen)
+    items = split_items(bank, ratios=ratios, salt=str(recipe.seed))
+    if recipe.questions > len(items.train):
+        raise DataError(
+            f"{recipe.questions} questions of {len(items.train)} items that may be asked.",
+            f"{len(items.validation)} are held out and {len(items.test)} are unseen.",
+            "Ask fewer (`at`, `probes.answers`), or give more items.",
+        )
+    seen = people.part(items=[item for item in people.items if item not in set(items.test)])
+    require_unseen(parts["train"].respondents, parts["test"].respondents)
+    asked = parts["test"].part(items=seen.items)
+    held = conduct(
+        Marginals(parts["train"].part(items=seen.items)),
+        at_random(),
+        asked.values,
+        stop=Stop(recipe.questions),
+        respondents=asked.respondents,
+        held_out=items.validation,
+        seed=recipe.seed,
+    )
+    kept = np.flatnonzero(held.lengths == recipe.questions)
+    if len(kept) < recipe.interviews:
+        raise DataError(
+            f"{len(kept)} of {len(held.lengths)} tested people answered {recipe.questions} questions.",
+            f"{recipe.interviews} interviews are wanted.",
+            "Ask fewer questions or hold fewer interviews, or give more people.",
+        )
+    part = recipe.people
+    drawn = None if part.responses else synthetic_population(built_in(part), part.options, recipe.seed)
+    return Material(
+        bank,
+        parts["train"],
+        parts["validation"],
+        parts["test"].part(kept),
+        items.validation,
+        items.test,
+        held.pick(kept),
+        drawn,
+    )
+
+
+def _words(part: PeoplePart) -> ItemBank:
+    """The bank of items that belong to a domain, which stands in place of their facet."""
+    if part.responses is not None and part.items is None:
+        raise DataError(
+            f"{part.responses} comes without the words of its items.",
+            "A language model reads words.",
+            "Name a bank whose ids are its columns: people.items, with id, facet, key and text.",
+        )
+    bank = built_in(part) if part.responses is None else load_items(part.items)
+    kept = [item.model_copy(update={"facet": DOMAINS[item.domain][0]}) for item in bank.items if item.domain]
+    return ItemBank(tuple(kept), bank.name)
+
+
+def lessons(engine: HookEngine, material: Material, recipe: ResponderRecipe) -> tuple[list[Example], list[Example]]:
+    """What is taught, and what training stops by.
+
+    People of whom nothing was told may answer an item alike: such examples are learned from, and not stopped by.
+    """
+    part = recipe.transcripts
+    taught = [
+        responder_examples(
+            engine.tokenizer,
+            people,
+            material.texts,
+            length=part.longest,
+            questions=part.questions,
+            per_person=part.per_person,
+            skip=material.unseen,
+            seed=recipe.seed,
+        )
+        for people in (material.train, material.validation)
+    ]
+    known = {example.ids for example in taught[0]}
+    return taught[0], [example for example in taught[1] if example.ids not in known]
+
+
+def reader(engine: HookEngine, material: Material, recipe: ResponderRecipe) -> LanguageModel:
+    """The language model as a model of respondents."""
+    return LanguageModel(engine, engine.tokenizer, material.texts, recipe.people.options)
+
+
+def answer_rows(model: LanguageModel, material: Material, interviews: int, at: tuple[int, ...]) -> tuple[Row, ...]:
+    """The next answer to every predicted item after some questions, of the first interviews."""
+    place = {item: column for column, item in enumerate(model.items)}
+    return tuple(
+        Row(
+            f"{material.transcripts.respondents[interview]}/{n}/{item}",
+            model.prompt(model_history(model, material.transcripts, interview, n), place[item]),
+            {"person": material.transcripts.respondents[interview], "questions": str(n), "item": item},
+        )
+        for interview in range(interviews)
+        for n in at
+        for item in material.predicted
+    )
+
+
+def reading_plans(engine: HookEngine, material: Material, recipe: ResponderRecipe, state: str) -> Mapping[str, Plan]:
+    """Plans "answers" and, where traits are probed, "states", of the model in one state (untrained, trained)."""
+    model, data = reader(engine, material, recipe), material.hashes()
+    rows = answer_rows(model, material, recipe.interviews, recipe.at)
+    kept = answers_only(recipe.rows_per_shard)
+    plans = {"answers": make_plan(f"answers-{state}", engine, rows, kept, model.template, data)}
+    part = recipe.probes
+    if part is not None:
+        prompts = reading_prompts(model, material.transcripts, part.answers)
+        names = material.transcripts.respondents
+        read = tuple(Row(name, prompt, {"person": name}) for name, prompt in zip(names, prompts, strict=True))
+        kept = ActivationsPart(
+            layers=part.layers, positions=(LAST_ANSWER, IN_ITEM), rows_per_shard=recipe.rows_per_shard
+        )
+        plans["states"] = make_plan(f"states-{state}", engine, read, kept, model.template, data)
+    return plans

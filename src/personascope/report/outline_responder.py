@@ -1,0 +1,51 @@
+"""The page of a reading language model: predicted answers, certainty, and what its states hold of people."""
+
+from __future__ import annotations
+
+from personascope.report import figures_responder as drawn
+from personascope.report import sentences_responder as spoken
+from personascope.report.outline import Outline, Part, no_figure
+
+RESPONDER = (
+    Outline(
+        "responder",
+        "What a reader expects of people",
+        (
+            Part("responder_training", "responder-training", "", spoken.training, no_figure),
+            Part(
+                "responder_errors",
+                "responder-errors",
+                "Negative log2-likelihood of answers that were not asked, of people nobody learned from, after a "
+                "number of their answers. Bands: 95 % over people.",
+                spoken.errors,
+                lambda tables, _: drawn.errors(tables),
+            ),
+            Part(
+                "responder_calibration",
+                "responder-calibration",
+                "Options by their expected probability, in bins of equally many, against how often they were chosen; "
+                "after the most questions, items learned from others. Bands: 95 %, Wilson.",
+                spoken.calibration,
+                lambda tables, _: drawn.calibration(tables),
+            ),
+        ),
+        "The marginals know how people answer an item, and nothing of the person. Models of answers need others' "
+        "answers to an item; only who reads its words can expect anything of a new one.",
+    ),
+    Outline(
+        "responder-probes",
+        "What its states hold of people",
+        (
+            Part(
+                "responder_probes",
+                "responder-probes",
+                "Ridge probes of the residual stream at the last answer that was read. Traits are scored on items that "
+                "were not asked. Intervals: 95 % over people, who are never on both sides of a fold.",
+                spoken.probes,
+                lambda tables, _: drawn.probes(tables),
+            ),
+        ),
+        "The state has read the answers, so only what goes beyond them is the model's own. Uncertainty and the worth "
+        "of a question are those of noisy twins, which the model does not see.",
+    ),
+)

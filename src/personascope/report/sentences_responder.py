@@ -1,0 +1,90 @@
+"""Paragraphs on a reading model: does it beat the item marginals, is it calibrated, does it know more than it read."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from personascope.report.findings import Row
+from personascope.report.sentences_interview import named
+from personascope.report.wording import estimate, listed, number, pretty, share
+
+_MARGINALS = "item marginals"
+
+
+def training(frame: pl.DataFrame) -> list[str]:
+    """What was learned, and whether it carried over."""
+    known = frame.drop_nulls("validation_loss")
+    if known.is_empty():
+        return ["How training went is not known."]
+    best = known.filter(pl.col("best"))
+    row = (best if best.height else known.tail(1)).row(0, named=True)
+    first = known.row(0, named=True)
+    return [
+        f"The model was taught {row['answers']} answers of {row['people']} people. Loss on other people's answers, in "
+        f"nats a token: {number(first['validation_loss'])} before, {number(row['validation_loss'])} after epoch "
+        f"{row['epoch']}, which was kept."
+    ]
+
+
+def errors(frame: pl.DataFrame) -> list[str]:
+    """Whether each predictor is less surprised than the item marginals, for each kind of items."""
+    texts = []
+    for (kind,), own in frame.group_by("items", maintain_order=True):
+        part = own.drop_nulls(["bits", "gain"])
+        if part.is_empty():
+            continue
+        last = int(part["questions"].sort()[-1])
+        rows = [row for row in part.filter(pl.col("questions") == last).to_dicts() if row["predictor"] != _MARGINALS]
+        base = part.filter(pl.col("predictor") == _MARGINALS, pl.col("questions") == last)
+        start = "" if base.is_empty() else f" ({number(base['bits'][0])} bits an answer)"
+        said = [f"{named(row['predictor'])} {_gain(row)}" for row in sorted(rows, key=lambda row: -row["gain"])]
+        if said:
+            texts.append(
+                f"Items {pretty(str(kind)).lower()}: bits of surprise below the item marginals{start} after {last} "
+                f"questions: {listed(said)}."
+            )
+        texts += [_verdict(row) for row in rows if row["predictor"] == "language model, trained"]
+    return texts or ["Whether answers are predicted was not measured."]
+
+
+def _verdict(row: Row) -> str:
+    if row["gain_low"] is not None and row["gain_low"] > 0:
+        return "The trained model beats the marginals: its interval over people lies above 0."
+    if row["gain_high"] is not None and row["gain_high"] < 0:
+        return "The trained model is worse than the marginals: its interval over people lies below 0."
+    return "The trained model is not told from the marginals: its interval over people holds 0."
+
+
+def calibration(frame: pl.DataFrame) -> list[str]:
+    """Mean distance of expected from observed, by predictor."""
+    rows = frame.drop_nulls("error").group_by("predictor", maintain_order=True).first().to_dicts()
+    if not rows:
+        return ["Whether certainty can be trusted was not measured."]
+    said = [f"{named(row['predictor'])} {number(row['error'])}" for row in sorted(rows, key=lambda row: row["error"])]
+    return [f"Mean distance between expected and observed shares of options: {listed(said)}."]
+
+
+def probes(frame: pl.DataFrame) -> list[str]:
+    """For each state: how many targets are read beyond chance, and beyond the answers themselves."""
+    texts = []
+    for (state,), part in frame.group_by("state", maintain_order=True):
+        known = part.drop_nulls(["value", "shuffled_high"])
+        best = known.sort("value", descending=True, maintain_order=True).group_by("target", maintain_order=True).first()
+        if best.is_empty():
+            continue
+        n = best.height
+        beyond = best.filter(pl.col("value") > pl.col("shuffled_high")).height
+        more = best.drop_nulls("over_text_low").filter(pl.col("over_text_low") > 0).height
+        top = best.row(0, named=True)
+        texts.append(
+            f"{pretty(str(state))} model, each target at its best layer (picked on the same people): "
+            f"{share(beyond, n)} targets are read above the 95th percentile of shuffled people, {more} of {n} beyond "
+            f"what the answers give by themselves. The highest is {pretty(top['target'])} at layer {top['layer']}: r = "
+            f"{estimate(top['value'], top['low'], top['high'])}, the answers alone {number(top['text_baseline'])} "
+            f"(n = {top['n']} people)."
+        )
+    return texts or ["What the states hold was not measured."]
+
+
+def _gain(row: Row) -> str:
+    return estimate(row["gain"], row["gain_low"], row["gain_high"])

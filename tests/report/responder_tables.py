@@ -1,0 +1,53 @@
+"""Tables of the study of a reading model, which training makes better than the marginals on known items."""
+
+from __future__ import annotations
+
+import polars as pl
+
+CODED = {
+    "responder_errors": {"predictor", "items"},
+    "responder_calibration": {"predictor"},
+    "responder_probes": {"target", "state"},
+}
+"""Columns that hold the package's own words, by table."""
+MARGINALS, MODEL = "item marginals", "language model, "
+KINDS = {"learned from others": 0.1, "new": -0.02}
+"""Bits that the trained model gains on the marginals."""
+
+
+def responder_tables() -> dict[str, pl.DataFrame]:
+    """All of them."""
+    errors, bins, probes = [], [], []
+    for kind, most in KINDS.items():
+        for predictor, gained in ((MARGINALS, 0.0), (f"{MODEL}untrained", -0.4), (f"{MODEL}trained", most)):
+            mass = None if predictor == MARGINALS else 0.9
+            for n in (0, 5, 20):
+                gain = gained * n / 20
+                errors.append(
+                    {"predictor": predictor, "items": kind, "questions": n, "bits": 2.1 - gain,
+                     "bits_low": 2.05 - gain, "bits_high": 2.15 - gain, "rmse": 1.0 - gain, "low": 0.95 - gain,
+                     "high": 1.05 - gain, "n": 40, "gain": gain, "gain_low": gain - 0.03 * bool(gained),
+                     "gain_high": gain + 0.03 * bool(gained), "label_mass": mass}
+                )  # fmt: skip
+    for predictor, off in ((MARGINALS, 0.01), (f"{MODEL}trained", 0.05)):
+        for number in range(4):
+            p = 0.1 + 0.15 * number
+            row = {"bin": number + 1, "p": p, "share": p + off, "low": p + off - 0.02, "high": p + off + 0.02}
+            bins.append({"predictor": predictor, "questions": 20, **row, "n": 900, "error": off})
+    for state, r in (("untrained", 0.1), ("trained", 0.5)):
+        for target, guess in (("Openness", 0.45), ("who it is, in bits", None)):
+            for layer in (8, 16, 24):
+                value = r - abs(layer - 16) / 80
+                probes.append(
+                    {"target": target, "state": state, "layer": layer, "value": value, "low": value - 0.1,
+                     "high": value + 0.1, "n": 250, "shuffled_high": 0.15, "text_baseline": 0.4,
+                     "encoder_baseline": guess, "over_text_low": value - 0.45}
+                )  # fmt: skip
+    history = {"epoch": [0, 1, 2], "step": [0, 100, 200], "train_loss": [None, 1.5, 1.4]}
+    history |= {"validation_loss": [2.5, 1.5, 1.45], "best": [False, False, True]}
+    return {
+        "responder_training": pl.DataFrame(history).with_columns(people=pl.lit(200), answers=pl.lit(1600)),
+        "responder_errors": pl.DataFrame(errors, infer_schema_length=None),
+        "responder_calibration": pl.DataFrame(bins),
+        "responder_probes": pl.DataFrame(probes, infer_schema_length=None),
+    }
