@@ -110,8 +110,12 @@ def option_shares(logprobs: Float[np.ndarray, "*row option"]) -> Float[np.ndarra
 
 def answer_slots(texts: Mapping[str, str], items: Sequence[str], history: History, column: int) -> dict[str, str]:
     """What fills the template: everything that was answered, a line each, and the next statement."""
-    told = "".join(f"Statement: {texts[items[item]]}\nAnswer: {option + 1}\n\n" for item, option in history)
-    return {"history": told, "item": texts[items[column]]}
+    return {"history": told(texts, items, history), "item": texts[items[column]]}
+
+
+def told(texts: Mapping[str, str], items: Sequence[str], history: History) -> str:
+    """A transcript in words: statement and answer, a paragraph each."""
+    return "".join(f"Statement: {texts[items[item]]}\nAnswer: {option + 1}\n\n" for item, option in history)
 
 
 @dataclass(eq=False)
@@ -141,26 +145,39 @@ class TranscriptBelief:
     def information(self) -> Scores:
         """Expected information about the answers to the targets, summed, in bits; without targets the answer's entropy.
 
-        Of the `candidates` whose answers are least certain; other questions score -inf.
+        Of the `candidates` whose answers are least certain; other questions, and those that were asked, score -inf.
         """
-        p = self.predict()
-        first = entropy_bits(p)
+        first = entropy_bits(self.predict())
         if not self.model.targets:
             return first
-        place = {item: column for column, item in enumerate(self.model.items)}
-        targets = np.array([place[target] for target in self.model.targets])
-        first[:, targets] = -np.inf
+        first[:, self._targets] = -np.inf
         found = np.full(first.shape, -np.inf)
-        best = np.argsort(-first, axis=1, kind="stable")[:, : self.model.candidates]
-        rows, k = np.arange(self.n), self.model.n_options
-        for items in best.T:
-            after = self.repeat(k)
-            after.observe(np.repeat(items, k), np.tile(np.arange(k), self.n))
-            then = after.predict(targets).reshape(self.n, k, len(targets), k)
-            mixed = np.einsum("bk,bkta->bta", p[rows, items], then)
-            left = (p[rows, items] * entropy_bits(then).sum(axis=-1)).sum(axis=1)
-            found[rows, items] = entropy_bits(mixed).sum(axis=1) - left
+        for row, history in enumerate(self.histories):
+            first[row, [item for item, _ in history]] = -np.inf
+            best = np.argsort(-first[row], kind="stable")[: self.model.candidates]
+            items = best[np.isfinite(first[row, best])]
+            found[row, items] = self.pick(np.array([row])).information_of(items)[0][0]
         return found
+
+    @property
+    def _targets(self) -> Int[np.ndarray, " target"]:
+        place = {item: column for column, item in enumerate(self.model.items)}
+        return np.array([place[target] for target in self.model.targets], dtype=np.int64)
+
+    def information_of(
+        self, items: Int[np.ndarray, " question"]
+    ) -> tuple[Float[np.ndarray, "interview question"], Float[np.ndarray, "interview question"]]:
+        """Expected information of each question about the targets, summed, and the entropy of its answer, in bits."""
+        p, k = self.predict(items), self.model.n_options
+        gains = np.zeros(p.shape[:2])
+        for place, item in enumerate(items):
+            after = self.repeat(k)
+            after.observe(np.full(self.n * k, item), np.tile(np.arange(k), self.n))
+            then = after.predict(self._targets).reshape(self.n, k, -1, k)
+            mixed = np.einsum("bk,bkta->bta", p[:, place], then)
+            left = (p[:, place] * entropy_bits(then).sum(axis=-1)).sum(axis=1)
+            gains[:, place] = entropy_bits(mixed).sum(axis=1) - left
+        return gains, entropy_bits(p)
 
     def entropy(self) -> Float[np.ndarray, " interview"]:
         """Of the answers to the targets, or to all items, summed, in bits."""

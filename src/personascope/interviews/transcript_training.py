@@ -18,10 +18,10 @@ from personascope.files import sha256_text
 from personascope.instruments.option_codes import MISSING
 from personascope.instruments.responses import Responses
 from personascope.interviews.interview import Stop, conduct
-from personascope.interviews.language_model import History, answer_slots, answer_template
+from personascope.interviews.language_model import History, answer_slots, answer_template, told
 from personascope.interviews.planners import Planner
 from personascope.interviews.respondents import RespondentModel
-from personascope.interviews.transcripts import NOT_ASKED, Transcripts
+from personascope.interviews.transcripts import Transcripts
 from personascope.prompts.templates import Template
 from personascope.tuning.examples import Example, make_example
 
@@ -154,9 +154,9 @@ def responder_examples(
         for number in range(per_person if len(given) else 0):
             rng = np.random.default_rng([seed, number, int(sha256_text(name)[:12], 16)])
             order = rng.permutation(given).tolist()
-            told = int(rng.integers(0, min(length, len(order) - 1) + 1))
-            history: History = tuple((column, int(values[column]) - 1) for column in order[:told])
-            for place, column in enumerate(order[told : told + questions]):
+            n_told = int(rng.integers(0, min(length, len(order) - 1) + 1))
+            history: History = tuple((column, int(values[column]) - 1) for column in order[:n_told])
+            for place, column in enumerate(order[n_told : n_told + questions]):
                 slots = answer_slots(texts, items, history, column)
                 label = template.labels[int(values[column]) - 1]
                 found.append(make_example(tokenizer, f"{name}/{number}/{place}", template, slots, label))
@@ -174,6 +174,11 @@ def question_template() -> Template:
         answer_prefix="Statement:",
         labels=(),
     )
+
+
+def question_slots(texts: Mapping[str, str], items: Sequence[str], history: History) -> dict[str, str]:
+    """What fills the template: everything that was answered."""
+    return {"history": told(texts, items, history)}
 
 
 def interviewer_examples(
@@ -198,11 +203,10 @@ def interviewer_examples(
             "question for the answer.",
             "Plan by expectation (`by_information`), or pass force=True to study just that.",
         )
-    template, found = question_template(), []
-    for name, asked, answers in zip(transcripts.respondents, transcripts.asked, transcripts.answers, strict=True):
-        told = ""
-        for place in range(int((asked != NOT_ASKED).sum())):
-            statement = texts[transcripts.items[asked[place]]]
-            found.append(make_example(tokenizer, f"{name}/{place}", template, {"history": told}, statement))
-            told += f"Statement: {statement}\nAnswer: {answers[place]}\n\n"
+    template, items, found = question_template(), transcripts.items, []
+    for interview, name in enumerate(transcripts.respondents):
+        whole = transcripts.history(interview, transcripts.asked.shape[1])
+        for place, (column, _) in enumerate(whole):
+            slots = question_slots(texts, items, whole[:place])
+            found.append(make_example(tokenizer, f"{name}/{place}", template, slots, texts[items[column]]))
     return found

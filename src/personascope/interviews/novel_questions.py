@@ -1,0 +1,127 @@
+"""Questions that no questionnaire holds: a language model writes them, copies are dropped, their worth is estimated.
+
+Nobody has answered a new question, so what its answer would tell is estimated by a model that reads words: how much it
+expects of the answers to target items after each answer that it expects to the new one (`LanguageModel.information`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from personascope.errors import DataError
+from personascope.instruments.audit.duplicates import find_duplicates
+from personascope.instruments.upscale_prompts import parse_candidates
+from personascope.interviews.language_model import LanguageModel, TranscriptBelief
+
+_SHOWN = 6
+_REQUEST = """Statements that people rate about themselves, from "strongly disagree" to "strongly agree":
+{examples}
+Write {batch} further statements of this kind, one per line, each about something that none of these speaks of."""
+
+
+@dataclass(frozen=True)
+class NovelQuestions:
+    """What was written.
+
+    Args:
+        texts: id ("new-1", ...) -> statement.
+        n_written: statements that were written in all, copies included.
+        n_copies: of these, those that say what the bank or another one says.
+        n_requests: how often the model was asked.
+    """
+
+    texts: dict[str, str]
+    n_written: int
+    n_copies: int
+    n_requests: int
+
+
+def write_questions(
+    write: Callable[[str], str],
+    bank: Mapping[str, str],
+    n: int,
+    *,
+    batch: int = 5,
+    most: int | None = None,
+    seed: int = 0,
+) -> NovelQuestions:
+    """Let a model write statements until there are n that differ from the bank's and from each other.
+
+    Every request shows other statements, those that were written among them, so that the model is led away from them.
+
+    Args:
+        write: from a request to an answer, e.g. `experiments.item_bank.model_writer`.
+        bank: item id -> statement.
+        n: how many are wanted.
+        batch: statements of a request.
+        most: requests after which it stops with what there is; by default 4 n / batch.
+        seed: of what is shown.
+
+    Raises:
+        DataError: nothing usable was written.
+    """
+    rng, texts, known = np.random.default_rng(seed), list[str](), list(bank.values())
+    limit, written, asked = (most if most is not None else -(-4 * n // batch)), 0, 0
+    while len(texts) < n and asked < limit:
+        shown = [known[at] for at in rng.permutation(len(known))[:_SHOWN]] + texts[-_SHOWN:]
+        answer = write(_REQUEST.format(examples="\n".join(f"- {text}" for text in shown), batch=batch))
+        candidates, asked = parse_candidates(answer)[:batch], asked + 1
+        written += len(candidates)
+        texts = _without_copies(known, texts, candidates)
+    if not texts:
+        raise DataError(
+            f"No new question was written in {asked} requests.",
+            f"Of {written} statements all say what the bank says." if written else "The answers hold no statements.",
+            "Ask a larger model, or raise its temperature.",
+        )
+    return NovelQuestions(
+        {f"new-{i + 1}": text for i, text in enumerate(texts[:n])}, written, written - len(texts), asked
+    )
+
+
+def _without_copies(known: Sequence[str], texts: Sequence[str], candidates: Sequence[str]) -> list[str]:
+    """The texts with those candidates behind them that are near copies of nothing before them."""
+    everything = [*known, *texts, *candidates]
+    pairs = find_duplicates(everything).pairs
+    start = len(known) + len(texts)
+    copies = set(pairs.filter(pl.col("second") >= start)["second"].to_list())
+    return [*texts, *(text for at, text in enumerate(candidates, start=start) if at not in copies)]
+
+
+def estimated_gains(belief: TranscriptBelief, questions: Sequence[str]) -> pl.DataFrame:
+    """What each question is expected to tell about the model's targets, by the model itself.
+
+    Args:
+        belief: of a `LanguageModel` with targets, whose texts hold the questions.
+        questions: item ids, none of them a target or asked before.
+
+    Returns:
+        One row per interview and question: interview, item, gain (bits about the targets, summed), entropy (of the
+        answer, in bits).
+
+    Raises:
+        DataError: no targets, or a question that is one of them or was asked.
+    """
+    model: LanguageModel = belief.model
+    if not model.targets:
+        raise DataError("The model has no targets.", "A question is worth what it tells of others.", "Give targets.")
+    place = {item: column for column, item in enumerate(model.items)}
+    asked = {item for history in belief.histories for item, _ in history}
+    spent = [item for item in questions if item in model.targets or place[item] in asked]
+    if spent:
+        raise DataError(f"{spent[0]!r} is a target or was asked.", "It tells nothing new.", "Leave it out.")
+    columns = np.array([place[item] for item in questions])
+    gains, entropies = belief.information_of(columns)
+    rows, which = (index.ravel() for index in np.indices(gains.shape))
+    return pl.DataFrame(
+        {
+            "interview": rows,
+            "item": [questions[at] for at in which],
+            "gain": gains.ravel(),
+            "entropy": entropies.ravel(),
+        }
+    )
