@@ -100,15 +100,32 @@ def test_traits_are_probed_in_both_states_and_steered_beside_random_directions(f
     assert len(list((folder / "directions").glob("reads-*.safetensors"))) == 6
 
 
+def test_the_model_interviews_beside_its_teacher_and_random_questions(folder):
+    errors = table(folder, "interview_prediction")
+    assert set(errors["planner"]) == {"random", "D-optimal", "interviewer, untaught", "interviewer, taught"}
+    start = errors.filter(questions=0)["rmse"]
+    assert start.to_numpy() == pytest.approx(start[0])  # nothing is asked yet
+    asked = table(folder, "interview_questions")
+    assert asked.filter(question=1, planner="interviewer, taught")["n_items"].to_list() == [1]
+    record = json.loads((folder / "adapters" / "interviewer" / "training.json").read_text())
+    assert record["n_train"] == 8 * 2
+
+
 def test_results_and_page_say_what_was_found(folder):
     results = json.loads((folder / "results.json").read_text())
     sections = {"training", "prediction", "over_marginals", "calibration", "probes", "selectivity", "traits"}
+    sections |= {"interviews"}
     assert set(results) == sections
     for records in results.values():
         for record in records:
             assert all(math.isfinite(value) for value in record.values() if isinstance(value, float))
     page = (folder / "report.html").read_text()
-    for words in ("What a reader expects of people", "What its states hold of people", "Steering traits"):
+    for words in (
+        "What a reader expects of people",
+        "What its states hold of people",
+        "Steering traits",
+        "What to ask next",
+    ):
         assert words in page
     assert json.loads((folder / "provenance.json").read_text())["stores"]["answers-trained"]["rows"] > 0
 

@@ -93,7 +93,7 @@ def interview_tables(asked: Interviewed, recipe: InterviewRecipe, progress: Prog
         progress("interviews", number, len(plans) + 1)
         held = _held(model, planner, retest, asked, recipe)
         found["identification"].append(identification(twins, held, truth, recipe.at, **how))
-        found["questions"].append(_questions(held))
+        found["questions"].append(questions_table(held))
         if planner.is_hindsight:
             continue
         others = _held(model, planner, new, asked, recipe)
@@ -119,7 +119,7 @@ def _held(
     return conduct(model, planner, answers, stop=stop, held_out=asked.held_out, seed=recipe.seed)
 
 
-def _questions(held: Transcripts) -> pl.DataFrame:
+def questions_table(held: Transcripts) -> pl.DataFrame:
     """How many different items are asked at each place: 1 means the same for everybody."""
     rows = []
     for place, column in enumerate(held.asked.T, start=1):

@@ -46,6 +46,19 @@ class TraitSteeringPart(Part):
     interviews: Annotated[int, Field(ge=2)] = 6
 
 
+class InterviewerPart(Part):
+    """A second adapter that learns which question comes next, from plans by expected information about traits.
+
+    `people`: of those who are learned from, one planned interview of `questions` questions each. `interviews`: tested
+    people whom it then asks as many, beside the planner and random questions.
+    """
+
+    people: Annotated[int, Field(ge=2)] = 80
+    questions: Annotated[int, Field(ge=1)] = 6
+    interviews: Annotated[int, Field(ge=8)] = 16
+    epochs: Annotated[int, Field(ge=1)] | None = None
+
+
 class ResponderRecipe(Study):
     """Whether a language model learns to say what people answer next, what it knows of them, and what steers that.
 
@@ -53,7 +66,7 @@ class ResponderRecipe(Study):
     into those who are learned from, those by whom training stops, and those who are tested. `held_out`: share of the
     items of each domain and key that tested people are never asked, `unseen`: share whose answers nobody's training
     holds. `interviews`: tested people whose answers are predicted; `at`: after how many questions. `traits`: of the
-    graded response model beside it. `probes` and `steering`: null leaves them out.
+    graded response model beside it. `probes`, `steering`, `interviewer`: null leaves them out.
     """
 
     study: Literal["responder"] = "responder"
@@ -71,6 +84,7 @@ class ResponderRecipe(Study):
     traits: Annotated[int, Field(ge=1)] = 6
     probes: TraitProbesPart | None = TraitProbesPart()
     steering: TraitSteeringPart | None = TraitSteeringPart()
+    interviewer: InterviewerPart | None = None
     rows_per_shard: Annotated[int, Field(ge=1)] = 512
 
     @model_validator(mode="after")

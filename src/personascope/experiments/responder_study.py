@@ -20,6 +20,7 @@ from personascope.experiments.estimate_tuning import training_line
 from personascope.experiments.pages import write_page
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.recipe_responder import ResponderRecipe
+from personascope.experiments.responder_interviewer import interviewer_tables
 from personascope.experiments.responder_material import (
     Material,
     answer_rows,
@@ -59,6 +60,8 @@ def run_responder(recipe: ResponderRecipe, folder: Path, progress: Progress, *, 
         if recipe.steering is not None:
             states = stores[TRAINED]["states"]
             tables |= steered_tables(engine, states, material, recipe, run, progress)
+    if recipe.interviewer is not None:
+        tables |= interviewer_tables(engine, material, recipe, run, progress)
     run.write_results(responder_results(tables))
     run.write_provenance({recipe.model.label: engine.fingerprint()}, _facts(stores, material))
     write_page(run, recipe, tables)

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 import polars as pl
 
 from personascope.experiments.results import Record, records
+from personascope.experiments.results_interview import prediction_records
 
 _KEYS = ["predictor", "items", "questions"]
 
 
 def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
-    """Sections training, prediction, over_marginals, calibration, probes, selectivity and traits."""
+    """Sections training, prediction, over_marginals, calibration, probes, selectivity, traits and interviews."""
     errors = tables["responder_errors"]
     marks = tables["responder_calibration"].group_by("predictor", "questions", maintain_order=True).first()
     found: dict[str, list[Record]] = {
@@ -43,4 +44,6 @@ def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Reco
             {"name": "selectivity index", **row} for row in tables["facet_selectivity_index"].to_dicts()
         ]
         found["traits"] = [{"name": "trait steered", **row} for row in tables["facet_selectivity_rows"].to_dicts()]
+    if "interview_prediction" in tables:
+        found["interviews"] = prediction_records(tables["interview_prediction"])
     return found
