@@ -153,7 +153,7 @@ def test_the_demo_shows_an_organism_beside_its_base(made, random_model, tmp_path
     recipe = DemoRecipe(
         name="checked",
         resamples=100,
-        model=ModelPart(name=str(random_model)),
+        model=ModelPart(name=str(random_model), threads=1),
         hexaco=HexacoPart(
             facets=("sincerity", "patience", "creativity"), per_key=2, personas=("self", "meta"), contrasts=()
         ),

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from personascope.experiments.recipe_bases import Study
+from personascope.experiments.recipe_bases import ChoiceStudy, Study
 from personascope.experiments.recipe_parts import Part
 
 
@@ -23,7 +23,6 @@ class OrganismPart(Part):
     per_topic: Annotated[int, Field(ge=3)] = 5
     degree: Annotated[int, Field(ge=2)] = 6
     per_key: Annotated[int, Field(ge=1)] = 2
-    threads: Annotated[int, Field(ge=1)] | None = 2
     rows_per_shard: Annotated[int, Field(ge=1)] = 512
 
 
@@ -38,9 +37,10 @@ class OrganismRecipe(OrganismPart, Study):
     coefficients: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.1, 0.2)
     random_directions: Annotated[int, Field(ge=5)] = 5
     pairs: Annotated[int, Field(ge=2)] = 12
+    threads: Annotated[int, Field(ge=1)] | None = 2
 
     @classmethod
-    def beside(cls, study: Study, part: OrganismPart) -> OrganismRecipe:
-        """The organism of another study, with its seed, resamples and personas."""
+    def beside(cls, study: ChoiceStudy, part: OrganismPart) -> OrganismRecipe:
+        """The organism of another study, with its seed, resamples, personas and threads, which are of the process."""
         shared = {key: getattr(study, key) for key in ("name", "seed", "resamples", "personas")}
-        return cls(**shared, **part.model_dump())
+        return cls(**shared, threads=study.model.threads, **part.model_dump())
