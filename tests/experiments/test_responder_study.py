@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from personascope.activations.store import ActivationStore
-from personascope.errors import DataError, RecipeError
+from personascope.errors import DataError, RecipeError, SpanError
 from personascope.experiments.preview import preview
 from personascope.experiments.responder_material import load_material
+from personascope.experiments.responder_study import load_responder
 from personascope.experiments.responder_tables import KNOWN, MARGINALS, NEW, POPULATION
 from personascope.experiments.studies import estimate, run_study
 from personascope.instruments.items import load_items
@@ -188,6 +189,10 @@ def test_recipes_that_cannot_be_are_refused(small_recipe):
         small_recipe("responder", split=[0.5, 0.3, 0.3])
     with pytest.raises(RecipeError, match=r"where `probes\.layers` looks"):
         small_recipe("responder", steering={"layer": 3})
+    with pytest.raises(SpanError, match="itm"):
+        load_responder(small_recipe("responder", steering={"layer": 2, "where": "from:itm"}))
+    with pytest.raises(DataError, match="people are tested"):
+        load_material(small_recipe("responder", steering={"layer": 2, "interviews": 30}))
     with pytest.raises(DataError, match="99 questions"):
         load_material(small_recipe("responder", at=[0, 99]))
     with pytest.raises(DataError, match="40 interviews are wanted"):

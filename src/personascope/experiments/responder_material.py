@@ -19,6 +19,7 @@ from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.files import sha256_json
 from personascope.instruments.facets import DOMAINS
 from personascope.instruments.items import ItemBank, load_items
+from personascope.instruments.option_codes import MISSING
 from personascope.instruments.responses import Responses
 from personascope.instruments.splits import split_items
 from personascope.interviews.interview import Stop, conduct
@@ -130,6 +131,7 @@ def load_material(recipe: ResponderRecipe) -> Material:
             f"{recipe.interviews} interviews are wanted.",
             "Ask fewer questions or hold fewer interviews, or give more people.",
         )
+    _require_enough(parts["train"].part(items=[*items.validation, *items.test]), len(kept), recipe)
     part = recipe.people
     drawn = None if part.responses else synthetic_population(built_in(part), part.options, recipe.seed)
     return Material(
@@ -142,6 +144,26 @@ def load_material(recipe: ResponderRecipe) -> Material:
         held.pick(kept),
         drawn,
     )
+
+
+def _require_enough(predicted: Responses, n_tested: int, recipe: ResponderRecipe) -> None:
+    """Refuse before anything is computed what would fail after hours of training."""
+    for item, column in zip(predicted.items, predicted.values.T, strict=True):
+        if len(np.unique(column[column != MISSING])) < 2:
+            raise DataError(
+                f"All who are learned from answer {item!r} alike.",
+                "Errors are given in standard deviations of the item.",
+                "Give more people, or leave the item out.",
+            )
+    pushed = 0 if recipe.steering is None else recipe.steering.interviews
+    wanted = pushed + 2 * recipe.probes.folds if recipe.probes is not None else 0
+    if n_tested < wanted:
+        raise DataError(
+            f"{n_tested} people are tested.",
+            f"Probes in {recipe.probes.folds if recipe.probes else 0} folds of people, without the {pushed} who are "
+            f"predicted under a push, take {wanted}.",
+            "Give more people, or test more of them (`split`).",
+        )
 
 
 def _words(part: PeoplePart) -> ItemBank:

@@ -36,6 +36,7 @@ from personascope.experiments.runs import RunFolder
 from personascope.models.adapters import attached
 from personascope.models.engine import HookEngine
 from personascope.models.requests import require_layers
+from personascope.prompts.positions import resolve
 from personascope.tuning.training import Trained, train_adapter
 
 STATES = (UNTRAINED, TRAINED)
@@ -78,6 +79,9 @@ def load_responder(recipe: ResponderRecipe) -> tuple[Material, HookEngine]:
     engine = load_model_part(recipe.model)
     if recipe.probes is not None:
         require_layers(engine, recipe.probes.layers)
+    if recipe.steering is not None:
+        for row in answer_rows(reader(engine, material, recipe), material, 1, (0,)):
+            resolve(row.prompt, recipe.steering.where)
     return material, engine
 
 

@@ -35,7 +35,7 @@ INTERVIEW = (
                 lambda tables, _: drawn.asked(tables),
             ),
         ),
-        "People who are to be found answer as the model that looks for them has it, so bits are optimistic: the order of "
-        "the planners is the result. Hindsight knows the answers beforehand; it is a bound, no planner.",
+        "People who are to be found answer as the model that looks for them has it, so bits are optimistic: the order "
+        "of the planners is the result. Hindsight knows the answers beforehand; it is a bound, no planner.",
     ),
 )
