@@ -120,7 +120,7 @@ def estimated_gains(belief: TranscriptBelief, questions: Sequence[str]) -> pl.Da
     return pl.DataFrame(
         {
             "interview": rows,
-            "item": [questions[at] for at in which],
+            "item": [questions[int(at)] for at in which],
             "gain": gains.ravel(),
             "entropy": entropies.ravel(),
         }
