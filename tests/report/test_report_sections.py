@@ -98,7 +98,7 @@ TABLE_SECTIONS = {
     },
     **{f"interview_{name}": "interviews" for name in ("identification", "prediction", "questions")},
     **{f"responder_{name}": "responder" for name in ("training", "errors", "calibration")},
-    "responder_probes": "responder-probes",
+    "responder_probes": "reader-states",
 }
 WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
 WORDS_ONLY |= {"stated_ratings", "written_refusals", "written_judging", "persona_clusters", "persona_representatives"}
@@ -237,7 +237,7 @@ def test_several_models_give_a_block_each_then_what_is_of_no_model_then_the_comp
         "necessity",
         "patching",
         "responder",
-        "responder-probes",
+        "reader-states",
         "facet-steering",
         "taught",
         "toward-ideal",
@@ -352,7 +352,7 @@ def test_selectors_are_those_the_section_can_obey(whole):
         "necessity": ["layers"],
         "patching": ["position"],
         "responder": [],
-        "responder-probes": ["layer"],
+        "reader-states": ["layer"],
         "facet-steering": ["facet", "layer"],
         "taught": [],
         "toward-ideal": ["run"],

@@ -33,7 +33,7 @@ RESPONDER = (
         "answers to an item; only who reads its words can expect anything of a new one.",
     ),
     Outline(
-        "responder-probes",
+        "reader-states",
         "What its states hold of people",
         (
             Part(
