@@ -84,7 +84,8 @@ def test_nobody_tested_and_no_unseen_item_is_learned_from(folder):
     assert not parts[0] & parts[1] and not parts[0] & parts[2] and not parts[1] & parts[2]
     assert not set(material.unseen) & set(material.learned.items)
     assert not set(material.predicted) & set(material.transcripts.frame()["item"])
-    assert {item.facet for item in material.bank.items} == set(material.scales)
+    assert {item.facet for item in material.bank.items} == {*material.scales, ""}  # Altruism lies between domains
+    assert material.pushed == tuple(material.scales)
     assert len(material.scales) == 6
     strata = {(item.facet, item.key) for item in material.bank.items if item.id in material.unseen}
     assert len(strata) == 12
@@ -180,6 +181,14 @@ def test_people_of_a_table_need_the_words_of_its_columns(small_recipe, tmp_path)
     (tmp_path / "other.csv").write_text("id,facet,key,text\nx,patience,1,I wait.\n")
     with pytest.raises(DataError, match="no column fits"):
         load_material(small_recipe("responder", people=part | {"items": str(tmp_path / "other.csv")}))
+    words = bank.frame().select("id", "text", facet=pl.lit("grit"), key=pl.col("key").cast(pl.String))
+    lines = [words.head(16), words.tail(14).with_columns(facet=pl.lit(""), key=pl.lit(""))]
+    pl.concat(lines).write_csv(tmp_path / "words.csv")
+    part |= {"items": str(tmp_path / "words.csv")}
+    with pytest.raises(DataError, match="1 scales have items of both keys"):
+        load_material(small_recipe("responder", people=part))
+    material = load_material(small_recipe("responder", people=part, steering=None))
+    assert set(material.scales) == {"grit"} and len(material.train.items) == 30
 
 
 def test_recipes_that_cannot_be_are_refused(small_recipe):

@@ -21,6 +21,7 @@ from personascope.files import sha256_text
 from personascope.instruments.delimited import open_delimited
 from personascope.instruments.items import ItemBank, load_items
 from personascope.instruments.responses import Responses, load_responses
+from personascope.instruments.statements import load_statements
 from personascope.interviews.population import draw_people, synthetic_population
 
 
@@ -33,7 +34,7 @@ def load_people(part: PeoplePart, seed: int) -> Responses:
     """The answers that a recipe names, or those of synthetic people.
 
     Raises:
-        FileFormatError: as `load_responses` and `load_items`.
+        FileFormatError: as `load_responses` and `load_statements`.
         DataError: no column fits the pattern, or is an item of the bank.
     """
     if part.responses is None:
@@ -44,7 +45,7 @@ def load_people(part: PeoplePart, seed: int) -> Responses:
     columns = [name for name in header if fnmatchcase(name, part.columns) and name != part.id_column]
     sought = repr(part.columns)
     if part.items is not None:
-        known = {item.id for item in load_items(part.items).items}
+        known = {item.id for item in load_statements(part.items).items}
         columns, sought = [name for name in columns if name in known], f"{sought} and is an item of {part.items}"
     if not columns:
         raise DataError(

@@ -15,10 +15,10 @@ class PeoplePart(Part):
     """Where the answers come from.
 
     `responses`: a table with a row per respondent (.csv, .tsv, .gz of either); null is a synthetic population that
-    answers the built-in items. `items`: a bank with the words, facets and keys of its columns, whose ids they are; only
-    what reads words needs it, and then its columns are asked. `columns`: a pattern of the columns that are items, such
-    as "Q*A". `options`: K. `missing`: codes that mean no answer. `per_key`: built-in items of each facet and key. `n`:
-    synthetic people.
+    answers the built-in items. `items`: the words of its columns, whose names are the ids (`load_statements`); only
+    what reads words needs it, and then these columns are asked. `columns`: a pattern of the columns that are items,
+    such as "Q*A". `options`: K. `missing`: codes that mean no answer. `per_key`: built-in items of each facet and key.
+    `n`: synthetic people.
     """
 
     responses: Path | None = None

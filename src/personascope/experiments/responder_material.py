@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil
 
 import numpy as np
 
@@ -17,11 +18,11 @@ from personascope.experiments.recipe_interview import PeoplePart
 from personascope.experiments.recipe_parts import ActivationsPart
 from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.files import sha256_json
-from personascope.instruments.facets import DOMAINS
-from personascope.instruments.items import ItemBank, load_items
+from personascope.instruments.items import ItemBank
 from personascope.instruments.option_codes import MISSING
 from personascope.instruments.responses import Responses
-from personascope.instruments.splits import split_items
+from personascope.instruments.splits import ItemSplit, split_items
+from personascope.instruments.statements import NO_SCALE, by_scale, load_statements
 from personascope.interviews.interview import Stop, conduct
 from personascope.interviews.language_model import LanguageModel
 from personascope.interviews.latent import LatentTraits
@@ -43,7 +44,7 @@ class Material:
     """People, words and interviews.
 
     Args:
-        bank: items that belong to a domain; their `facet` is the domain, which is what is probed and pushed.
+        bank: items, whose `facet` is the scale that is probed and pushed.
         train: people who are learned from.
         validation: people by whom training stops.
         test: people who are interviewed.
@@ -79,11 +80,21 @@ class Material:
 
     @property
     def scales(self) -> dict[str, list[tuple[str, int]]]:
-        """Domain -> (item, key)."""
+        """Scale -> (item, key), of the scales that have an item which nobody was asked."""
         found: dict[str, list[tuple[str, int]]] = defaultdict(list)
         for item in self.bank.items:
             found[item.facet].append((item.id, item.key))
-        return dict(found)
+        unasked = {item.facet for item in self.bank.items if item.id in set(self.predicted)} - {NO_SCALE}
+        return {name: keyed for name, keyed in found.items() if name in unasked}
+
+    @property
+    def pushed(self) -> tuple[str, ...]:
+        """The scales that have items of both keys which nobody was asked: there a trait is told from yea-saying."""
+        keys: dict[str, set[int]] = defaultdict(set)
+        for item in self.bank.items:
+            if item.id in set(self.predicted):
+                keys[item.facet].add(item.key)
+        return tuple(name for name in self.scales if len(keys[name]) == 2)
 
     def hashes(self) -> dict[str, str]:
         """Of everything that is asked, for plans."""
@@ -105,10 +116,11 @@ def load_material(recipe: ResponderRecipe) -> Material:
     people = people.part(items=[item.id for item in bank.items])
     parts = split_people(people, recipe.split, str(recipe.seed))
     ratios = (1 - recipe.held_out - recipe.unseen, recipe.held_out, recipe.unseen)
-    items = split_items(bank, ratios=ratios, salt=str(recipe.seed))
-    if recipe.questions > len(items.train):
+    items = _parted(bank, ratios, str(recipe.seed))
+    n_open = len(bank.items) - len(items.validation) - len(items.test)
+    if recipe.questions > n_open:
         raise DataError(
-            f"{recipe.questions} questions of {len(items.train)} items that may be asked.",
+            f"{recipe.questions} questions of {n_open} items that may be asked.",
             f"{len(items.validation)} are held out and {len(items.test)} are unseen.",
             "Ask fewer (`at`, `probes.answers`), or give more items.",
         )
@@ -134,7 +146,7 @@ def load_material(recipe: ResponderRecipe) -> Material:
     _require_enough(parts["train"].part(items=[*items.validation, *items.test]), len(kept), recipe)
     part = recipe.people
     drawn = None if part.responses else synthetic_population(built_in(part), part.options, recipe.seed)
-    return Material(
+    material = Material(
         bank,
         parts["train"],
         parts["validation"],
@@ -144,6 +156,13 @@ def load_material(recipe: ResponderRecipe) -> Material:
         held.pick(kept),
         drawn,
     )
+    if recipe.steering is not None and len(material.pushed) < 2:
+        raise DataError(
+            f"{len(material.pushed)} scales have items of both keys that are never asked.",
+            "A push along one scale is told from others, and a trait from yea-saying.",
+            "Give facet and key of more items, hold out more, or set steering to null.",
+        )
+    return material
 
 
 def _require_enough(predicted: Responses, n_tested: int, recipe: ResponderRecipe) -> None:
@@ -167,16 +186,35 @@ def _require_enough(predicted: Responses, n_tested: int, recipe: ResponderRecipe
 
 
 def _words(part: PeoplePart) -> ItemBank:
-    """The bank of items that belong to a domain, which stands in place of their facet."""
-    if part.responses is not None and part.items is None:
+    """What was asked, by scale."""
+    if part.responses is None:
+        return by_scale(built_in(part))
+    if part.items is None:
         raise DataError(
             f"{part.responses} comes without the words of its items.",
             "A language model reads words.",
-            "Name a bank whose ids are its columns: people.items, with id, facet, key and text.",
+            "Name a file whose ids are its columns: people.items, with id and text, and facet and key for scales.",
         )
-    bank = built_in(part) if part.responses is None else load_items(part.items)
-    kept = [item.model_copy(update={"facet": DOMAINS[item.domain][0]}) for item in bank.items if item.domain]
-    return ItemBank(tuple(kept), bank.name)
+    return load_statements(part.items)
+
+
+def _parted(bank: ItemBank, ratios: tuple[float, float, float], salt: str) -> ItemSplit:
+    """Items that may be asked, held-out and unseen ones, by scale and key.
+
+    Scales and keys that are too small for all three are split together; if even that is too few, they may be asked.
+
+    Raises:
+        DataError: as `split_items`.
+    """
+    fewest = ceil(1 / min(ratios))
+    sizes = Counter((item.facet, item.key) for item in bank.items)
+    small = {item.id for item in bank.items if sizes[item.facet, item.key] < fewest}
+    pooled = {"facet": NO_SCALE, "key": 1}
+    items = [item.model_copy(update=pooled) if item.id in small else item for item in bank.items]
+    rest = sum((item.facet, item.key) == (NO_SCALE, 1) for item in items)
+    return split_items(
+        ItemBank(tuple(item for item in items if item.facet or rest >= fewest), bank.name), ratios=ratios, salt=salt
+    )
 
 
 def lessons(engine: HookEngine, material: Material, recipe: ResponderRecipe) -> tuple[list[Example], list[Example]]:

@@ -33,7 +33,7 @@ def steered_tables(
     run: RunFolder,
     progress: Progress,
 ) -> dict[str, pl.DataFrame]:
-    """The next answers of some people, under a push along each domain's direction and along random ones.
+    """The next answers of some people, under a push along each scale's direction and along random ones.
 
     Args:
         engine: the trained model.
@@ -45,7 +45,7 @@ def steered_tables(
 
     Returns:
         Tables "facet_selectivity", "facet_selectivity_rows", "facet_selectivity_index" and "facet_steering_cosines" of
-        the domains: agreement with each item is averaged over people, intervals are over items.
+        the scales: agreement with each item is averaged over people, intervals are over items.
     """
     part, probes = recipe.steering, recipe.probes
     assert part is not None and probes is not None
@@ -78,10 +78,11 @@ def steered_tables(
         expected = option_shares(answers.option_logprobs[:, 0]) @ np.arange(1, k + 1)
         agreement = (2 * (expected - 1) / (k - 1) - 1).reshape(part.interviews, -1, *expected.shape[1:]).mean(axis=0)
         by_id = {item.id: item for item in material.bank.items}
-        items = [by_id[item] for item in material.predicted]
+        rows_of = [row for row, item in enumerate(material.predicted) if by_id[item].facet in directions]
+        items = [by_id[material.predicted[row]] for row in rows_of]
         how: dict[str, Any] = {"n_resamples": recipe.resamples, "seed": recipe.seed}
         matrix = selectivity(
-            agreement,
+            agreement[rows_of],
             [item.facet for item in items],
             np.array([item.key for item in items]),
             directions=answers.directions,
@@ -100,7 +101,7 @@ def steered_tables(
 def trait_directions(
     engine: HookEngine, store: ActivationStore, material: Material, recipe: ResponderRecipe
 ) -> dict[str, Direction]:
-    """Domain -> ridge weights for people's scores, from people other than those who are predicted under the push."""
+    """Scale -> ridge weights for people's scores, from people other than those who are predicted under the push."""
     part = recipe.steering
     assert part is not None
     others = slice(part.interviews, None)
@@ -120,4 +121,5 @@ def trait_directions(
             data_hash=store.key,
         )
         for number, name in enumerate(material.scales)
+        if name in material.pushed
     }

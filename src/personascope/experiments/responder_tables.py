@@ -134,16 +134,16 @@ def probe_tables(
 
     Returns:
         "responder_probes": one row per state, target and layer, as `transcript_probes.probe_transcripts`, with state.
-        Targets are the domains' scores on items that were not asked, how uncertain noisy twins are of who it is, and
+        Targets are the scales' scores on items that were not asked, how uncertain noisy twins are of who it is, and
         how much the best next question would tell them.
     """
     part = recipe.probes
     assert part is not None
-    transcripts, n, people = material.transcripts, part.answers, material.test
+    transcripts, n = material.transcripts, part.answers
     scores = trait_scores(material)
     graded = fit_ordinal(material.learned, recipe.traits)
     known = {
-        scale: [(item, key) for item, key in keyed if item in set(material.held_out)]
+        scale: [(item, key) for item, key in keyed if item in set(graded.items)]
         for scale, keyed in material.scales.items()
     }
     expected = known_scores(graded, transcripts, n, known)
@@ -152,18 +152,15 @@ def probe_tables(
     for state, store in stores.items():
         states = {layer: store.layer(layer, LAST_ANSWER).astype(np.float64) for layer in part.layers}
         shared: dict[str, Any] = {"n_folds": part.folds, "seed": how["seed"]}
-        for targets, names, guess in (
-            (scores, list(material.scales), expected),
-            (uncertain, [ENTROPY, GAIN], None),
-        ):
+        asked = [(scores, list(material.scales), expected), (uncertain, [ENTROPY, GAIN], None)]
+        for targets, names, guess in asked if material.scales else asked[1:]:
             frame = probe_transcripts(states, targets, names, transcripts, n, expected=guess, **shared)
             found.append(frame.drop("persona").with_columns(state=pl.lit(state)))
-    assert len(scores) == len(people.respondents)
     return {"responder_probes": pl.concat(found)}
 
 
 def trait_scores(material: Material) -> Float[np.ndarray, "person scale"]:
-    """Score of each tested person on each domain, from items that nobody was asked."""
+    """Score of each tested person on each scale, from items that nobody was asked."""
     return outside_scores(material.test, material.scales, material.transcripts)
 
 
