@@ -41,7 +41,7 @@ from personascope.report.figures_interview import identified, predicted
 # %% [markdown]
 # ## Parameters
 #
-# These take less than a minute. Raise `PEOPLE` and `INTERVIEWS` for curves that can be told apart; give a table of answers of
+# These take about a minute. Raise `PEOPLE` and `INTERVIEWS` for curves that can be told apart; give a table of answers of
 # your own to `load_responses` in place of synthetic people.
 
 # %%
@@ -115,7 +115,7 @@ print(last)
 
 # %%
 EVIL = model_respondent("smollm2", "evil", 5)
-limits = Limits(groups=[item.facet[:1] for item in bank.items], keys=[item.key for item in bank.items])
+limits = Limits(groups=[item.domain or item.facet for item in bank.items], keys=[item.key for item in bank.items])
 answers = np.array([[EVIL(item) for item in bank.items]], dtype=np.int8)
 interview = conduct(population, planners.by_information(), answers, stop=Stop(12), limits=limits)
 belief, texts = population.begin(1), {item.id: item.text for item in bank.items}
