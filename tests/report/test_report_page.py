@@ -78,7 +78,7 @@ def test_plotly_is_inlined_once_and_nothing_points_outside(page):
 def test_every_select_has_an_id_and_a_label(page):
     outline = Outline(page)
     selects = [attrs["id"] for attrs in outline.named("select")]
-    assert len(selects) == 37
+    assert len(selects) == 38
     assert [attrs["for"] for attrs in outline.named("label")] == selects
 
 

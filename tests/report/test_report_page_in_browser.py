@@ -158,7 +158,7 @@ def test_no_label_or_legend_is_cut_off(visit):
 
 
 def test_selectors_and_figures_agree_at_the_start(visit):
-    assert len(sections_with_selects(visit)) == 25
+    assert len(sections_with_selects(visit)) == 26
     for section in sections_with_selects(visit):
         assert_shown_is_chosen(visit, section)
 
