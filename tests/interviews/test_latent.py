@@ -7,7 +7,8 @@ import pytest
 from scipy.stats import norm, truncnorm
 from tests.interviews.conftest import bank_of
 
-from personascope.errors import DataError
+from personascope.errors import ConvergenceError, DataError
+from personascope.interviews import fitting
 from personascope.interviews.fitting import fit_gaussian, fit_ordinal
 from personascope.interviews.latent import LatentTraits, truncated_moments
 from personascope.interviews.population import draw_people
@@ -166,3 +167,31 @@ def test_what_cannot_be_fitted_is_refused(bank):
     alike[:, 3] = 2
     with pytest.raises(DataError, match="'q3' answers it alike"):
         fit_ordinal(bank_of(alike, 5), 2)
+
+
+def test_people_too_few_for_the_factors_have_their_correlations_shrunk_by_the_least_that_settles(monkeypatch):
+    rng = np.random.default_rng(3)
+    trait = rng.normal(size=(60, 1))
+    items = 3 + np.round(trait + rng.normal(size=(60, 6)) * np.array([0.01, 0.5, 0.8, 1, 1, 1]))
+    people = bank_of(np.clip(items, 1, 5), 5)
+    tried = []
+
+    def factors(correlation, n_traits, rotation):
+        tried.append(correlation[0, 1])
+        if len(tried) < 3:
+            raise ConvergenceError("not yet", "", "")
+        return right(correlation, n_traits, rotation)
+
+    right = fitting.maximum_likelihood_factors
+    monkeypatch.setattr(fitting, "maximum_likelihood_factors", factors)
+    model = fit_ordinal(people, 1)
+    assert tried == pytest.approx([tried[0] * (1 - share) for share in fitting.SHRINKAGE[:3]])
+    assert (model.noise > 0).all()
+    monkeypatch.setattr(fitting, "maximum_likelihood_factors", never)
+    with pytest.raises(ConvergenceError, match="never"):
+        fit_ordinal(people, 1)
+
+
+def never(*_):
+    """A factor analysis that never settles."""
+    raise ConvergenceError("never", "", "")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 from jaxtyping import Float
 from scipy.special import ndtri
 from scipy.stats import norm
 from sklearn.covariance import ledoit_wolf
 
-from personascope.errors import DataError
+from personascope.errors import ConvergenceError, DataError
 from personascope.instruments.option_codes import MISSING
 from personascope.instruments.responses import Responses
 from personascope.interviews.latent import LatentTraits
 from personascope.measures.factors import maximum_likelihood_factors
 
+SHRINKAGE = (0.0, 0.05, 0.1, 0.2, 0.4)
+"""Shares by which correlations between items are lowered, in the order in which they are tried."""
 _LEAST = 20
 """Respondents without whom no covariance is estimated."""
 
@@ -55,13 +59,16 @@ def fit_ordinal(responses: Responses, n_traits: int) -> LatentTraits:
     are correlations of the propensities (Olsson 1979 estimates the same with more work; from five options on they
     hardly differ). Factor loadings and thresholds are the normal ogive's parameters (Takane & de Leeuw 1987).
 
+    Few people leave items without variance of their own (Heywood cases), on which the factor analysis never settles.
+    There the correlations are shrunk, by the least of `SHRINKAGE` with which it does.
+
     Args:
         responses: of people.
         n_traits: how many; rotated by varimax, so that they can be named.
 
     Raises:
         DataError: as `fit_gaussian`.
-        ConvergenceError: the factor analysis did not settle.
+        ConvergenceError: the factor analysis did not settle with any of them.
     """
     values = _checked(responses)
     n, k = len(responses.items), responses.n_options
@@ -76,7 +83,7 @@ def fit_ordinal(responses: Responses, n_traits: int) -> LatentTraits:
         kept[column] = np.sqrt((mass * means**2).sum())
     correlation = np.corrcoef(scores.T) / np.outer(kept, kept)
     np.fill_diagonal(correlation, 1)
-    loadings, _ = maximum_likelihood_factors(_positive(correlation), n_traits, "varimax")
+    loadings = _loadings(_positive(correlation), n_traits)
     common = np.minimum((loadings**2).sum(axis=1), 0.98)
     loadings = loadings * np.sqrt(common / np.maximum((loadings**2).sum(axis=1), 1e-12))[:, None]
     return LatentTraits(
@@ -87,6 +94,17 @@ def fit_ordinal(responses: Responses, n_traits: int) -> LatentTraits:
         mean=np.zeros(n_traits),
         covariance=np.eye(n_traits),
     )
+
+
+def _loadings(correlation: Float[np.ndarray, "item item"], n_traits: int) -> Float[np.ndarray, "item trait"]:
+    def shrunk(share: float) -> Float[np.ndarray, "item trait"]:
+        lower = (1 - share) * correlation + share * np.eye(len(correlation))
+        return maximum_likelihood_factors(lower, n_traits, "varimax")[0]
+
+    for share in SHRINKAGE[:-1]:
+        with contextlib.suppress(ConvergenceError):
+            return shrunk(share)
+    return shrunk(SHRINKAGE[-1])
 
 
 def _checked(responses: Responses) -> Float[np.ndarray, "respondent item"]:

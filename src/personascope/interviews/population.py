@@ -76,7 +76,8 @@ def draw_people(
 ) -> tuple[Float[np.ndarray, "respondent reported"], Int8[np.ndarray, "respondent item"]]:
     """People of a population: the traits that the model reports, and answers to all items, options from 1."""
     rng = np.random.default_rng(seed)
-    theta = rng.multivariate_normal(model.mean, model.covariance, size=n)
+    # numpy's own draw goes by singular vectors, whose signs hang on the processor: so people are the same anywhere
+    theta = model.mean + rng.normal(size=(n, len(model.mean))) @ np.linalg.cholesky(model.covariance).T
     y = theta @ model.loadings.T + rng.normal(size=(n, len(model.items))) * np.sqrt(model.noise)
     return theta @ model.targets.T, ((y[..., None] > model.thresholds).sum(axis=-1) + 1).astype(np.int8)
 
