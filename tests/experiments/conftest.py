@@ -35,7 +35,7 @@ def small_recipe(random_model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
     def load(study: str, **changes: object) -> Study:
         values = yaml.safe_load((Path(__file__).parent / f"tiny_{study.replace('-', '_')}.yaml").read_text())
-        values |= {"model": {"name": str(random_model), "label": "random"}} | changes
+        values |= {"model": {"name": str(random_model), "label": "random", "threads": 1}} | changes
         if "layers" in values.get("activations", {}) and "push" not in values:
             values["activations"] |= {"layers": list(LAYERS)}
         if values.get("other_model"):

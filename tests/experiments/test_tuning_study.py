@@ -226,6 +226,15 @@ def test_slopes_and_likeness_of_planted_movement() -> None:
     assert r["one", "two"] == pytest.approx(1.0) and r["one", "back"] == pytest.approx(-1.0)
 
 
+def test_a_slope_is_the_same_to_the_last_bit_every_time() -> None:
+    rng = np.random.default_rng(0)
+    rows = [(f"{facet}{key}{n}", f"facet {facet}", key) for facet in range(40) for key in (1, -1) for n in range(3)]
+    table = pl.DataFrame(rows, schema=["item", "facet", "key"], orient="row").with_columns(
+        *(pl.Series(name, rng.normal(size=len(rows))) for name in ("before", "ideal", "after"))
+    )
+    assert len({plain_slope(table) for _ in range(30)}) == 1
+
+
 def test_a_form_with_too_few_items_says_so_and_another_gets_its_share() -> None:
     how = {"n_resamples": 200, "seed": 0}
     found = transfer_table(items(0.5), {"same": items(0.25), "short": items(0.5).head(3)}, how)

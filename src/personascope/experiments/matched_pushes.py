@@ -110,10 +110,11 @@ def plain_slope(items: pl.DataFrame, key: int | None = None) -> float:
         key: of the items that count; None for both.
     """
     own = items if key is None else items.filter(pl.col("key") == key)
-    keyed = own.group_by("facet", "key").agg(
+    # in the order of the items: groups that come as they are finished would be summed in another order every time
+    keyed = own.group_by("facet", "key", maintain_order=True).agg(
         x=(pl.col("ideal") - pl.col("before")).mean(), y=(pl.col("after") - pl.col("before")).mean()
     )
-    facets = keyed.group_by("facet").agg(pl.col("x", "y").mean())
+    facets = keyed.group_by("facet", maintain_order=True).agg(pl.col("x", "y").mean())
     x, y = facets["x"].to_numpy(), facets["y"].to_numpy()
     return float(x @ y / (x @ x))
 
