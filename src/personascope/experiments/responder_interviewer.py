@@ -27,7 +27,7 @@ from personascope.models.engine import HookEngine
 from personascope.tuning.examples import Example
 from personascope.tuning.training import train_adapter
 
-RANDOM, TAUGHT, UNTAUGHT = "random", "interviewer, taught", "interviewer, untaught"
+TAUGHT, UNTAUGHT = "interviewer, taught", "interviewer, untaught"
 GRADED = "graded response"
 Tables = dict[str, pl.DataFrame]
 

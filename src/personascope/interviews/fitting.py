@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +17,7 @@ from personascope.instruments.responses import Responses
 from personascope.interviews.latent import LatentTraits
 from personascope.measures.factors import maximum_likelihood_factors
 
-SHRINKAGE = (0.0, 0.05, 0.1, 0.2, 0.4)
+SHRINKAGE = (0.05, 0.1, 0.2, 0.4)
 """Shares by which correlations between items are lowered, in the order in which they are tried."""
 _LEAST = 20
 """Respondents without whom no covariance is estimated."""
@@ -60,7 +61,7 @@ def fit_ordinal(responses: Responses, n_traits: int) -> LatentTraits:
     hardly differ). Factor loadings and thresholds are the normal ogive's parameters (Takane & de Leeuw 1987).
 
     Few people leave items without variance of their own (Heywood cases), on which the factor analysis never settles.
-    There the correlations are shrunk, by the least of `SHRINKAGE` with which it does.
+    There the correlations are shrunk, by the least of `SHRINKAGE` with which it does, and a warning says so.
 
     Args:
         responses: of people.
@@ -101,10 +102,22 @@ def _loadings(correlation: Float[np.ndarray, "item item"], n_traits: int) -> Flo
         lower = (1 - share) * correlation + share * np.eye(len(correlation))
         return maximum_likelihood_factors(lower, n_traits, "varimax")[0]
 
-    for share in SHRINKAGE[:-1]:
+    with contextlib.suppress(ConvergenceError):
+        return shrunk(0.0)
+    for share in SHRINKAGE:
         with contextlib.suppress(ConvergenceError):
-            return shrunk(share)
-    return shrunk(SHRINKAGE[-1])
+            found = shrunk(share)
+            warnings.warn(
+                f"{n_traits} traits of {len(correlation)} items did not settle; correlations between items are lowered "
+                f"by {share:.0%}, with which they do. Give more people, or ask for fewer traits.",
+                stacklevel=3,
+            )
+            return found
+    raise ConvergenceError(
+        f"{n_traits} traits of {len(correlation)} items do not settle, however far correlations are lowered.",
+        f"Shares up to {SHRINKAGE[-1]:.0%} were tried.",
+        "Give more people, or ask for fewer traits.",
+    )
 
 
 def _checked(responses: Responses) -> Float[np.ndarray, "respondent item"]:
