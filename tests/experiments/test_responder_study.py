@@ -13,6 +13,8 @@ from personascope.activations.store import ActivationStore
 from personascope.errors import DataError, RecipeError, SpanError
 from personascope.experiments.preview import preview
 from personascope.experiments.responder_material import load_material
+from personascope.experiments.responder_people import ANSWERS, SHUFFLED, TWINS
+from personascope.experiments.responder_plans import known_people
 from personascope.experiments.responder_study import load_responder
 from personascope.experiments.responder_tables import KNOWN, MARGINALS, NEW, POPULATION
 from personascope.experiments.studies import estimate, run_study
@@ -102,6 +104,18 @@ def test_traits_are_probed_in_both_states_and_steered_beside_random_directions(f
     assert len(list((folder / "directions").glob("reads-*.safetensors"))) == 6
 
 
+def test_people_are_known_again_beside_the_answers_twins_and_a_guess(folder):
+    people = table(folder, "responder_people")
+    assert set(people["reader"]) == {*STATES, ANSWERS, TWINS, SHUFFLED}
+    assert set(people["people"]) == {12} and set(people["n"]) == {12}
+    found = {row["reader"]: row for row in people.to_dicts()}
+    assert found[TWINS]["log2_p"] > found[ANSWERS]["log2_p"] > found[SHUFFLED]["log2_p"]
+    assert found[SHUFFLED]["log2_p"] < -2
+    held = known_people(load_material(responder(folder)), responder(folder).recognition, 0)
+    assert len({tuple(one.asked[0].tolist()) for one in held}) == 3
+    assert set(held[0].respondents) <= set(load_material(responder(folder)).train.respondents)
+
+
 def test_the_model_interviews_beside_its_teacher_and_random_questions(folder):
     errors = table(folder, "interview_prediction")
     assert set(errors["planner"]) == {"random", "D-optimal", "interviewer, untaught", "interviewer, taught"}
@@ -116,7 +130,7 @@ def test_the_model_interviews_beside_its_teacher_and_random_questions(folder):
 def test_results_and_page_say_what_was_found(folder):
     results = json.loads((folder / "results.json").read_text())
     sections = {"training", "prediction", "over_marginals", "calibration", "probes", "selectivity", "traits"}
-    sections |= {"interviews"}
+    sections |= {"recognition", "interviews"}
     assert set(results) == sections
     for records in results.values():
         for record in records:
@@ -155,14 +169,21 @@ def test_a_plan_and_a_preview_come_before_anything_runs(small_recipe):
     assert list(lines) == [
         "answers-untrained",
         "states-untrained",
+        "people-untrained",
         "train",
         "answers-trained",
         "states-trained",
+        "people-trained",
         "steering",
     ]
     assert all(line.rows and line.minutes > 0 for line in lines.values())
     shown = preview(recipe, rows=1)
-    assert [part.title.partition(":")[0] for part in shown][:3] == ["answers-untrained", "states-untrained", "training"]
+    assert [part.title.partition(":")[0] for part in shown][:4] == [
+        "answers-untrained",
+        "states-untrained",
+        "people-untrained",
+        "training",
+    ]
     assert [one.mark for one in shown[-1].steered] == ["+"]
 
 
@@ -202,6 +223,9 @@ def test_recipes_that_cannot_be_are_refused(small_recipe):
         load_responder(small_recipe("responder", steering={"layer": 2, "where": "from:itm"}))
     with pytest.raises(DataError, match="people are tested"):
         load_material(small_recipe("responder", steering={"layer": 2, "interviews": 30}))
+    many = small_recipe("responder", recognition={"people": 90, "layer": 2})
+    with pytest.raises(DataError, match="90 are to be known again"):
+        known_people(load_material(many), many.recognition, 0)
     with pytest.raises(DataError, match="99 questions"):
         load_material(small_recipe("responder", at=[0, 99]))
     with pytest.raises(DataError, match="40 interviews are wanted"):

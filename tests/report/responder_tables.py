@@ -8,6 +8,7 @@ CODED = {
     "responder_errors": {"predictor", "items"},
     "responder_calibration": {"predictor"},
     "responder_probes": {"target", "state"},
+    "responder_people": {"reader"},
 }
 """Columns that hold the package's own words, by table."""
 MARGINALS, MODEL = "item marginals", "language model, "
@@ -43,6 +44,15 @@ def responder_tables() -> dict[str, pl.DataFrame]:
                      "high": value + 0.1, "n": 250, "shuffled_high": 0.15, "text_baseline": 0.4,
                      "encoder_baseline": guess, "over_text_low": value - 0.45}
                 )  # fmt: skip
+    people = [
+        {"reader": reader, "people": 32, "log2_p": bits, "low": bits - 0.3, "high": bits + 0.3, "rank": rank,
+         "top_1": first, "top_1_low": first - 0.04, "top_1_high": first + 0.1, "n": 32}
+        for reader, bits, rank, first in (
+            ("language model, untrained", -4.8, 14.0, 0.06), ("language model, trained", -2.5, 3.0, 0.4),
+            ("the answers alone", -3.1, 4.0, 0.3), ("people shuffled", -5.1, 16.0, 0.04),
+            ("noisy twins", -0.1, 1.0, 0.9),
+        )
+    ]  # fmt: skip
     history = {"epoch": [0, 1, 2], "step": [0, 100, 200], "train_loss": [None, 1.5, 1.4]}
     history |= {"validation_loss": [2.5, 1.5, 1.45], "best": [False, False, True]}
     return {
@@ -50,4 +60,5 @@ def responder_tables() -> dict[str, pl.DataFrame]:
         "responder_errors": pl.DataFrame(errors, infer_schema_length=None),
         "responder_calibration": pl.DataFrame(bins),
         "responder_probes": pl.DataFrame(probes, infer_schema_length=None),
+        "responder_people": pl.DataFrame(people),
     }

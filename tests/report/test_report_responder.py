@@ -34,6 +34,13 @@ def test_calibration_and_probes_are_compared():
     assert "2 of 2 beyond what the answers give" in trained
 
 
+def test_who_knows_people_again_is_said_beside_a_guess():
+    bits, first = spoken.people(TABLES["responder_people"])
+    assert bits.startswith("log2 posterior of the true person among 32, a guess being −5.00: noisy twins −0.10")
+    assert bits.index("language model, trained") < bits.index("the answers alone") < bits.index("people shuffled")
+    assert "language model, trained 0.40" in first
+
+
 def test_figures_hold_every_predictor_state_and_layer():
     figure = drawn.errors(TABLES)
     assert sorted(trace.name for trace in figure.data if trace.showlegend) == [
@@ -43,6 +50,8 @@ def test_figures_hold_every_predictor_state_and_layer():
     ]
     assert len(figure.data) == 2 * 3 * 2
     assert len(drawn.calibration(TABLES).data) == 1 + 2 * 2
+    people = drawn.people(TABLES)
+    assert [len(trace.x) for trace in people.data] == [1] * 10  # five readers, two measures
     probes = drawn.probes(TABLES)
     assert len(probes.data) == 3 * 5
     assert {trace.meta["layer"] for trace in probes.data if trace.visible} == {16}

@@ -5,7 +5,8 @@ from __future__ import annotations
 from personascope.activations.plan import Row
 from personascope.experiments.preview_parts import ROWS, preview_plan, preview_rows
 from personascope.experiments.recipe_responder import ResponderRecipe
-from personascope.experiments.responder_material import answer_rows, lessons, reader, reading_plans
+from personascope.experiments.responder_material import lessons
+from personascope.experiments.responder_plans import answer_rows, reader, reading_plans
 from personascope.experiments.responder_study import load_responder
 from personascope.report.selection import Selection, Steered
 

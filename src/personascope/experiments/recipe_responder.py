@@ -46,6 +46,18 @@ class TraitSteeringPart(Part):
     interviews: Annotated[int, Field(ge=2)] = 6
 
 
+class RecognitionPart(Part):
+    """Whether people are known again: a head on the state at `layer` after `answers` answers names one of `people`.
+
+    `interviews`: of each of them, in random orders; the head is fitted on all but the last, which it is tried on.
+    """
+
+    people: Annotated[int, Field(ge=2)] = 40
+    interviews: Annotated[int, Field(ge=3)] = 5
+    layer: Annotated[int, Field(ge=0)] = 16
+    answers: Annotated[int, Field(ge=1)] = 10
+
+
 class InterviewerPart(Part):
     """A second adapter that learns which question comes next, from plans by expected information about traits.
 
@@ -66,7 +78,7 @@ class ResponderRecipe(Study):
     into those who are learned from, those by whom training stops, and those who are tested. `held_out`: share of the
     items of each domain and key that tested people are never asked, `unseen`: share whose answers nobody's training
     holds. `interviews`: tested people whose answers are predicted; `at`: after how many questions. `traits`: of the
-    graded response model beside it. `probes`, `steering`, `interviewer`: null leaves them out.
+    graded response model beside it. `probes`, `steering`, `recognition`, `interviewer`: null leaves them out.
     """
 
     study: Literal["responder"] = "responder"
@@ -84,6 +96,7 @@ class ResponderRecipe(Study):
     traits: Annotated[int, Field(ge=1)] = 6
     probes: TraitProbesPart | None = TraitProbesPart()
     steering: TraitSteeringPart | None = TraitSteeringPart()
+    recognition: RecognitionPart | None = None
     interviewer: InterviewerPart | None = None
     rows_per_shard: Annotated[int, Field(ge=1)] = 512
 

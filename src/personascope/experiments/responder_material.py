@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
 import numpy as np
 
-from personascope.activations.plan import Plan, Row
 from personascope.errors import DataError
 from personascope.experiments.interview_study import built_in, load_people
-from personascope.experiments.plans import answers_only, make_plan
 from personascope.experiments.recipe_interview import PeoplePart
-from personascope.experiments.recipe_parts import ActivationsPart
 from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.files import sha256_json
 from personascope.instruments.items import ItemBank
@@ -24,19 +20,14 @@ from personascope.instruments.responses import Responses
 from personascope.instruments.splits import ItemSplit, split_items
 from personascope.instruments.statements import NO_SCALE, by_scale, load_statements
 from personascope.interviews.interview import Stop, conduct
-from personascope.interviews.language_model import LanguageModel
 from personascope.interviews.latent import LatentTraits
 from personascope.interviews.marginals import Marginals
 from personascope.interviews.planners import at_random
 from personascope.interviews.population import synthetic_population
-from personascope.interviews.transcript_probes import LAST_ANSWER, model_history, reading_prompts
 from personascope.interviews.transcript_training import require_unseen, responder_examples, split_people
 from personascope.interviews.transcripts import Transcripts
 from personascope.models.engine import HookEngine
 from personascope.tuning.examples import Example
-
-IN_ITEM = "mean:item"
-"""Where the residual norm is measured that pushes are fractions of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,41 +229,3 @@ def lessons(engine: HookEngine, material: Material, recipe: ResponderRecipe) -> 
     ]
     known = {example.ids for example in taught[0]}
     return taught[0], [example for example in taught[1] if example.ids not in known]
-
-
-def reader(engine: HookEngine, material: Material, recipe: ResponderRecipe) -> LanguageModel:
-    """The language model as a model of respondents."""
-    return LanguageModel(engine, engine.tokenizer, material.texts, recipe.people.options)
-
-
-def answer_rows(model: LanguageModel, material: Material, interviews: int, at: tuple[int, ...]) -> tuple[Row, ...]:
-    """The next answer to every predicted item after some questions, of the first interviews."""
-    place = {item: column for column, item in enumerate(model.items)}
-    return tuple(
-        Row(
-            f"{material.transcripts.respondents[interview]}/{n}/{item}",
-            model.prompt(model_history(model, material.transcripts, interview, n), place[item]),
-            {"person": material.transcripts.respondents[interview], "questions": str(n), "item": item},
-        )
-        for interview in range(interviews)
-        for n in at
-        for item in material.predicted
-    )
-
-
-def reading_plans(engine: HookEngine, material: Material, recipe: ResponderRecipe, state: str) -> Mapping[str, Plan]:
-    """Plans "answers" and, where traits are probed, "states", of the model in one state (untrained, trained)."""
-    model, data = reader(engine, material, recipe), material.hashes()
-    rows = answer_rows(model, material, recipe.interviews, recipe.at)
-    kept = answers_only(recipe.rows_per_shard)
-    plans = {"answers": make_plan(f"answers-{state}", engine, rows, kept, model.template, data)}
-    part = recipe.probes
-    if part is not None:
-        prompts = reading_prompts(model, material.transcripts, part.answers)
-        names = material.transcripts.respondents
-        read = tuple(Row(name, prompt, {"person": name}) for name, prompt in zip(names, prompts, strict=True))
-        kept = ActivationsPart(
-            layers=part.layers, positions=(LAST_ANSWER, IN_ITEM), rows_per_shard=recipe.rows_per_shard
-        )
-        plans["states"] = make_plan(f"states-{state}", engine, read, kept, model.template, data)
-    return plans

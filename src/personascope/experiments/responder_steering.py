@@ -13,7 +13,8 @@ from personascope.experiments.collecting import Progress, named
 from personascope.experiments.facet_effects import FACET, facet_grid, selectivity_tables
 from personascope.experiments.probe_study import save_directions
 from personascope.experiments.recipe_responder import ResponderRecipe
-from personascope.experiments.responder_material import IN_ITEM, Material, answer_rows, reader
+from personascope.experiments.responder_material import Material
+from personascope.experiments.responder_plans import IN_ITEM, answer_rows, reader
 from personascope.experiments.responder_tables import trait_scores
 from personascope.experiments.runs import RunFolder
 from personascope.interviews.language_model import option_shares

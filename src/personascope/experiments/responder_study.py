@@ -21,14 +21,9 @@ from personascope.experiments.pages import write_page
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.recipe_responder import ResponderRecipe
 from personascope.experiments.responder_interviewer import interviewer_tables
-from personascope.experiments.responder_material import (
-    Material,
-    answer_rows,
-    lessons,
-    load_material,
-    reader,
-    reading_plans,
-)
+from personascope.experiments.responder_material import Material, lessons, load_material
+from personascope.experiments.responder_people import recognition_table
+from personascope.experiments.responder_plans import answer_rows, reader, reading_plans
 from personascope.experiments.responder_steering import steered_tables
 from personascope.experiments.responder_tables import TRAINED, UNTRAINED, answer_tables, probe_tables
 from personascope.experiments.results_responder import responder_results
@@ -79,6 +74,8 @@ def load_responder(recipe: ResponderRecipe) -> tuple[Material, HookEngine]:
     engine = load_model_part(recipe.model)
     if recipe.probes is not None:
         require_layers(engine, recipe.probes.layers)
+    if recipe.recognition is not None:
+        require_layers(engine, (recipe.recognition.layer,))
     if recipe.steering is not None:
         for row in answer_rows(reader(engine, material, recipe), material, 1, (0,)):
             resolve(row.prompt, recipe.steering.where)
@@ -114,6 +111,9 @@ def _tables(
     if recipe.probes is not None:
         states = {state: own["states"] for state, own in stores.items()}
         tables |= run.stage("probes", lambda: probe_tables(states, material, recipe, how))
+    if recipe.recognition is not None:
+        people = {state: own["people"] for state, own in stores.items()}
+        tables |= run.stage("people", lambda: {"responder_people": recognition_table(people, material, recipe, how)})
     return tables
 
 

@@ -13,7 +13,7 @@ _KEYS = ["predictor", "items", "questions"]
 
 
 def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
-    """Sections training, prediction, over_marginals, calibration, probes, selectivity, traits and interviews."""
+    """Sections training, prediction, over_marginals, calibration and what else there is: probes, recognition, and so on."""
     errors = tables["responder_errors"]
     marks = tables["responder_calibration"].group_by("predictor", "questions", maintain_order=True).first()
     found: dict[str, list[Record]] = {
@@ -39,6 +39,14 @@ def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Reco
     }
     if "responder_probes" in tables:
         found["probes"] = [{"name": "probe of a reader", **row} for row in tables["responder_probes"].to_dicts()]
+    if "responder_people" in tables:
+        found["recognition"] = records(
+            tables["responder_people"],
+            "log2 posterior of the true person",
+            "log2_p",
+            "n",
+            ["reader", "people", "rank", "top_1"],
+        )
     if "facet_selectivity_rows" in tables:
         found["selectivity"] = [
             {"name": "selectivity index", **row} for row in tables["facet_selectivity_index"].to_dicts()

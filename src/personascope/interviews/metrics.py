@@ -6,6 +6,8 @@ Both are always given, as they differ: questions that tell people apart are not 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -50,6 +52,40 @@ def replay(
         yield n, belief
 
 
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """Where the true person of each interview was put among people.
+
+    Args:
+        log2_p: log2 posterior of the true person.
+        rank: place of the true person; 1 is the first.
+    """
+
+    log2_p: Float[np.ndarray, " interview"]
+    rank: Int[np.ndarray, " interview"]
+
+    def summary(self, *, n_resamples: int = 2000, seed: int = 0) -> dict[str, Any]:
+        """Fields log2_p (mean) with low and high (95 %), rank (median), top_1 with top_1_low, top_1_high (Wilson), n.
+
+        Args:
+            n_resamples: bootstrap resamples of interviews.
+            seed: of the bootstrap.
+        """
+        low, high = means_interval([self.log2_p], [1.0], n_resamples=n_resamples, seed=seed)
+        first = float((self.rank == 1).mean())
+        top_low, top_high = wilson(np.array([first]), np.array([float(len(self.rank))]))
+        return {
+            "log2_p": float(self.log2_p.mean()),
+            "low": low,
+            "high": high,
+            "rank": float(np.median(self.rank)),
+            "top_1": first,
+            "top_1_low": float(top_low[0]),
+            "top_1_high": float(top_high[0]),
+            "n": len(self.rank),
+        }
+
+
 def identification(
     twins: Twins,
     transcripts: Transcripts,
@@ -70,9 +106,8 @@ def identification(
         seed: of the bootstrap.
 
     Returns:
-        One row per number of questions: planner, questions, log2_p (mean log2 posterior of the true person) with low
-        and high (95 %), bits_per_question (what was gained on the prior), rank (median place of the true person), top_1
-        with top_1_low and top_1_high (Wilson), n.
+        One row per number of questions: planner, questions, bits_per_question (what was gained on the prior), and what
+        `Placed.summary` gives.
     """
     if len(truth) != len(transcripts.respondents):
         raise DataError(f"{len(truth)} places for {len(transcripts.respondents)} interviews.", "", "Give one for each.")
@@ -86,25 +121,10 @@ def identification(
     before = float(np.mean([prior(np.array([place]))[0] for place in truth]))
     rows = []
     for n, parts in found.items():
-        logs, ranks = (np.concatenate(part) for part in zip(*parts, strict=True))
-        low, high = means_interval([logs], [1.0], n_resamples=n_resamples, seed=seed)
-        first = float((ranks == 1).mean())
-        top_low, top_high = wilson(np.array([first]), np.array([float(len(ranks))]))
-        rows.append(
-            {
-                "planner": transcripts.planner,
-                "questions": n,
-                "log2_p": float(logs.mean()),
-                "low": low,
-                "high": high,
-                "bits_per_question": (float(logs.mean()) - before) / n if n else None,
-                "rank": float(np.median(ranks)),
-                "top_1": first,
-                "top_1_low": float(top_low[0]),
-                "top_1_high": float(top_high[0]),
-                "n": len(ranks),
-            }
-        )
+        placed = Placed(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+        row = placed.summary(n_resamples=n_resamples, seed=seed)
+        per_question = (row["log2_p"] - before) / n if n else None
+        rows.append({"planner": transcripts.planner, "questions": n, "bits_per_question": per_question, **row})
     return pl.DataFrame(rows, infer_schema_length=None)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import polars as pl
 
-from personascope.report.dots import column, number_with_interval
+from personascope.report.dots import Panel, column, number_with_interval, persona_panels
 from personascope.report.figures_interview import curve_traces, empty_panels
 from personascope.report.outline import Tables
 from personascope.report.theme import CONTROL, INK, SERIES, TEXT_BASELINE, new_figure
@@ -95,6 +95,17 @@ def probes(tables: Tables) -> go.Figure:
     figure.update_xaxes(title_text="correlation of prediction and truth (held-out people)")
     figure.update_yaxes(categoryorder="array", categoryarray=[pretty(target) for target in targets[::-1]])
     return figure.update_layout(legend={"y": 1.02, "yanchor": "bottom"})
+
+
+def people(tables: Tables) -> go.Figure:
+    """Who knows people again: log2 posterior of the true person, and how often it comes first.
+
+    Args:
+        tables: "responder_people" (see `experiments.responder_people`).
+    """
+    frame = tables["responder_people"].rename({"reader": "persona", "low": "log2_p_low", "high": "log2_p_high"})
+    panels = (Panel("log2_p", "log2 posterior", "bits"), Panel("top_1", "put first", "share", (0.0, 1.0)))
+    return persona_panels(frame, panels)
 
 
 def predictor_styles(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:

@@ -44,6 +44,14 @@ RESPONDER = (
                 spoken.probes,
                 lambda tables, _: drawn.probes(tables),
             ),
+            Part(
+                "responder_people",
+                "responder-people",
+                "People whom the model was taught about, known again by a softmax over them that was fitted on other "
+                "interviews of theirs. Bars: 95 % over people; shares of firsts after Wilson.",
+                spoken.people,
+                lambda tables, _: drawn.people(tables),
+            ),
         ),
         "The state has read the answers, so only what goes beyond them is the model's own. Uncertainty and the worth "
         "of a question are those of noisy twins, which the model does not see.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import log2
+
 import polars as pl
 
 from personascope.report.findings import Row
@@ -84,6 +86,20 @@ def probes(frame: pl.DataFrame) -> list[str]:
             f"(n = {top['n']} people)."
         )
     return texts or ["What the states hold was not measured."]
+
+
+def people(frame: pl.DataFrame) -> list[str]:
+    """Who knows people again, beside a guess."""
+    rows = frame.drop_nulls("log2_p").sort("log2_p", descending=True, maintain_order=True).to_dicts()
+    if not rows:
+        return ["Whether people are known again was not measured."]
+    said = [f"{named(row['reader'])} {estimate(row['log2_p'], row['low'], row['high'])}" for row in rows]
+    first = [f"{named(row['reader'])} {number(row['top_1'])}" for row in rows if row["top_1"] is not None]
+    n = rows[0]["people"]
+    text = f"log2 posterior of the true person: {listed(said)}."
+    if n:
+        text = f"log2 posterior of the true person among {n}, a guess being {number(-log2(n))}: {listed(said)}."
+    return [text, *([f"It is put first in these shares of interviews: {listed(first)}."] if first else [])]
 
 
 def _gain(row: Row) -> str:

@@ -8,4 +8,5 @@ COLUMNS = {
     "responder_calibration": "predictor questions p share low high n error",
     "responder_probes": "target state layer value low high n shuffled_high text_baseline encoder_baseline "
     "over_text_low",
+    "responder_people": "reader people log2_p low high rank top_1 n",
 }
