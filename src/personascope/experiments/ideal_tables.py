@@ -195,7 +195,7 @@ def compared_tables(
     ways, _ = ways_at(runs.engine, base, fitted(runs), shift, preference.get(part.layer), part.layer, recipe)
     for name, one in ways.items():
         one.save(runs.run.path / "directions" / f"{name.replace(' ', '_')}-layer{part.layer:02d}")
-    data = Comparison(runs.engine, runs.asked, runs.items, before, runs.texts(), recipe, how)
+    data = Comparison(runs.engine, runs.asked, runs.items, before, runs.texts(), recipe, how, runs.progress)
     about = effects.filter(run=recipe.runs[0].name).row(0, named=True)
     said = {"kl": about["kl"], "perplexity_ratio": about["perplexity_ratio"], "label_mass": about["label_mass_after"]}
     return comparison_tables(

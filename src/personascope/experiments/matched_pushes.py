@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from personascope.activations.plan import Row
 from personascope.direction import Direction
+from personascope.experiments.collecting import Progress
 from personascope.experiments.facet_steering import measured_rows
 from personascope.experiments.questionnaires import Questionnaire, rating_template
 from personascope.experiments.recipe_tuning import OWN, ComparisonPart, IdealSelfRecipe
@@ -42,6 +43,7 @@ class Comparison:
         texts: neutral passages as replies.
         recipe: of the study.
         how: n_resamples and seed.
+        progress: told which way of moving the model is compared.
     """
 
     engine: HookEngine
@@ -51,6 +53,7 @@ class Comparison:
     texts: Sequence[Prompt]
     recipe: IdealSelfRecipe
     how: Mapping[str, Any]
+    progress: Progress
 
     @property
     def part(self) -> ComparisonPart:

@@ -15,7 +15,7 @@ class AdapterPart(Part):
 
     rank: Annotated[int, Field(ge=1)] = 16
     learning_rate: Annotated[float, Field(gt=0)] = 2e-4
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     epochs: Annotated[int, Field(ge=1)] = 3
     patience: Annotated[int, Field(ge=1)] = 1
     batch_size: Annotated[int, Field(ge=1)] = 16

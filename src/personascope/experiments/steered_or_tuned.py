@@ -66,7 +66,9 @@ def comparison_tables(
     moved = [_moves(tuned, TUNED, data.recipe.runs[0].name)]
     responses = []
     for name, direction in ways.items():
+        data.progress(f"compare with {name}", 0, 1)
         match = matched(data, direction, validation, target)
+        data.progress(f"compare with {name}", 1, 1)
         responses.append(match.frame().select(pl.lit(name).alias("way"), pl.all()))
         strength = match.coefficient if match.coefficient is not None else match.peak
         row = {"kind": STEERED, "way": name, "strength": strength, "is_matched": match.coefficient is not None}
@@ -131,8 +133,10 @@ def causes(
     found: list[tuple[str, str, float, Found]] = []
 
     def run(kind: str, cells: Sequence[Cell], strengths: Sequence[float]) -> None:
+        data.progress(f"compare with {kind}", 0, 1)
         read_all = read(data, cells, tuned, with_ideal=False)
         found.extend((kind, name, s, one) for name, s, one in zip(named, strengths, read_all, strict=True))
+        data.progress(f"compare with {kind}", 1, 1)
 
     lengths = [length] * len(named)
     run(ADDED, [(push(data, length * one),) for one in named.values()], lengths)

@@ -17,6 +17,8 @@ WORTH = 0.8
 """Packed only when at most this share of the padded batch is left to compute."""
 LONGEST = 4096
 """Tokens of a packed sequence; its mask is quadratic in them."""
+_TRIED = 16
+"""Examples on which sharing is tried; in low precision the losses of a few would differ by more than the limit."""
 _LIMITS = {4: 1e-3, 2: 2e-2}
 """Relative difference of two losses that may be rounding, by bytes of a number."""
 
@@ -45,10 +47,11 @@ def answer_loss(engine: HookEngine, inputs: Mapping[str, Any], n_items: Any = No
     return mean
 
 
-def may_share(engine: HookEngine, few: Sequence[Example]) -> bool:
+def may_share(engine: HookEngine, examples: Sequence[Example]) -> bool:
     """Whether beginnings may be shared with this model: it is tried on a few examples, and a failure is warned of."""
     if engine.reuse_off:
         return False
+    few = sorted(examples, key=lambda example: example.ids)[:_TRIED]  # neighbours share most
     longest = max(len(example.ids) for example in few)
     rows = [(example, longest - len(example.ids)) for example in few]
     batch = {

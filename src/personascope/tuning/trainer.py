@@ -58,7 +58,7 @@ def train_epochs(
         def _get_train_sampler(self, *_: Any) -> AlikeTogether:
             return AlikeTogether(train, settings.together, settings.seed)
 
-    shares = may_share(engine, train[: settings.batch_size])
+    shares = may_share(engine, train)
     rows = [[{"input_ids": list(e.ids), "labels": list(e.labels)} for e in part] for part in (train, validation)]
     learned, chosen_by = (datasets.Dataset.from_list(part) for part in rows)
     with _quiet():

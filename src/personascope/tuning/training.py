@@ -22,7 +22,7 @@ from personascope.tuning.trainer import train_epochs
 ADAPTER_FILE = "adapter_model.safetensors"
 _RECORD = "training.json"
 _CHECKPOINTS = "checkpoints"
-_PROBED = 4
+_PROBED = 2
 """Examples on which a fresh adapter must change nothing."""
 
 
