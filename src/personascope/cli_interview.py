@@ -88,7 +88,9 @@ def _asked(session: Session, anchors: Sequence[str]) -> int | None:
     shown = "  ".join(f"{number} {anchor}" for number, anchor in enumerate(anchors, start=1))
     console.print(f"   {shown}  b back  q stop", markup=False, highlight=False)
     if hasattr(signal, "siginterrupt"):
-        signal.siginterrupt(signal.SIGINT, True)  # polars restarts a read that Ctrl-C interrupts: it would wait for Enter
+        signal.siginterrupt(
+            signal.SIGINT, True
+        )  # polars restarts a read that Ctrl-C interrupts: it would wait for Enter
     while True:
         try:
             given = console.input("   > ").strip().lower()
