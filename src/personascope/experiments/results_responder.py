@@ -13,7 +13,7 @@ _KEYS = ["predictor", "items", "questions"]
 
 
 def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Record]]:
-    """Sections training, prediction, over_marginals, calibration and what else there is: probes, recognition, and so on."""
+    """Sections training, prediction, over_marginals, calibration, and one for each other part of the study."""
     errors = tables["responder_errors"]
     marks = tables["responder_calibration"].group_by("predictor", "questions", maintain_order=True).first()
     found: dict[str, list[Record]] = {
