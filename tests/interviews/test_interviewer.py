@@ -10,7 +10,7 @@ from tests.interviews.conftest import bank_of
 from personascope.errors import DataError
 from personascope.interviews.interview import Stop, conduct
 from personascope.interviews.interviewer import Interviewer
-from personascope.interviews.language_model import LanguageModel
+from personascope.interviews.language_model import LanguageModel, answer_template
 from personascope.interviews.novel_questions import estimated_gains, write_questions
 from personascope.interviews.transcript_training import question_slots, question_template
 from personascope.prompts.render import render
@@ -20,28 +20,29 @@ TEXTS = {f"q{n}": f"I like the number {word}." for n, word in enumerate(("one", 
 
 @pytest.mark.model
 def test_every_open_statement_has_the_probability_of_its_tokens(engine):
-    interviewer = Interviewer(engine, engine.tokenizer, TEXTS)
+    interviewer = Interviewer(engine, engine.tokenizer, TEXTS, 5)
     history = ((2, 4), (0, 1))
     (found,) = interviewer.log_probabilities([history])
     assert np.isneginf(found[[0, 2]]).all()
     template, items = question_template(), list(TEXTS)
+    answered = answer_template(5, engine.tokenizer)
     for column in (1, 3, 4):
-        slots = question_slots(TEXTS, items, history)
+        slots = question_slots(answered, TEXTS, items, history)
         before = render(engine.tokenizer, template, slots)
         whole = render(engine.tokenizer, template, slots, reply=TEXTS[items[column]])
-        assert before.text.count("Answer: ") == 2
+        assert before.text.count("Rating: ") == 2
         with torch.inference_mode():
             logs = torch.log_softmax(engine.model(torch.tensor([whole.ids])).logits[0].double(), -1)
         start, stop = whole.spans["reply"]
         wanted = sum(float(logs[at - 1, whole.ids[at]]) for at in range(start, stop))
         assert found[column] == pytest.approx(wanted, rel=1e-4)
-        mean = Interviewer(engine, engine.tokenizer, TEXTS, per_token=True).log_probabilities([history])[0, column]
+        mean = Interviewer(engine, engine.tokenizer, TEXTS, 5, per_token=True).log_probabilities([history])[0, column]
         assert mean == pytest.approx(wanted / (stop - start), rel=1e-4)
 
 
 @pytest.mark.model
 def test_it_asks_what_it_finds_likeliest_and_nothing_twice(engine):
-    interviewer = Interviewer(engine, engine.tokenizer, TEXTS)
+    interviewer = Interviewer(engine, engine.tokenizer, TEXTS, 5)
     answers = bank_of(np.random.default_rng(0).integers(1, 6, (2, 5)), 5).values
     held = conduct(LanguageModel(engine, engine.tokenizer, TEXTS, 5), interviewer.planner(), answers, stop=Stop(3))
     assert held.planner == "interviewer" and held.lengths.tolist() == [3, 3]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from tests.interviews.conftest import bank_of
 
-from personascope.errors import DataError
+from personascope.errors import DataError, TemplateError
 from personascope.instruments.responses import Responses
 from personascope.interviews import planners
 from personascope.interviews.interview import Stop, conduct
-from personascope.interviews.language_model import LanguageModel
+from personascope.interviews.language_model import LanguageModel, answer_slots
 from personascope.interviews.respondents import entropy_bits
 from personascope.interviews.transcript_training import (
     interviewer_examples,
@@ -21,9 +21,7 @@ from personascope.interviews.transcript_training import (
     split_people,
 )
 from personascope.interviews.twins import Twins
-from personascope.tuning.examples import IGNORED, require_teachable
-from personascope.tuning.order import AlikeTogether
-from personascope.tuning.packing import pack
+from personascope.tuning.examples import IGNORED, make_transcript, require_teachable
 
 pytestmark = pytest.mark.model
 TEXTS = {f"q{n}": f"I like the number {word}." for n, word in enumerate(("one", "two", "three", "four", "five"))}
@@ -48,7 +46,7 @@ def test_it_reads_the_transcript_as_one_text(model, engine):
     assert p.sum(axis=-1) == pytest.approx(np.ones((2, 5)))
     prompt = model.prompt(((0, 4), (2, 0)), 1)
     assert (
-        "Statement: I like the number one.\nAnswer: 5\n\nStatement: I like the number three.\nAnswer: 1\n\n"
+        "Statement: I like the number one.\nRating: 5\n\nStatement: I like the number three.\nRating: 1\n\n"
         in prompt.text
     )
     assert prompt.text.rstrip().endswith("Rating:")
@@ -83,35 +81,31 @@ def test_it_is_interviewed_like_any_other_model(model, people):
     assert held.lengths.tolist() == [3, 3]
 
 
-def test_answers_are_taught_after_those_before_them_and_nothing_else(engine, people):
-    taught = responder_examples(engine.tokenizer, people, TEXTS, length=2, questions=2, skip=("q4",))
-    assert len(taught) == 12 * 2
+def test_every_answer_is_taught_where_it_will_be_asked_for_and_nothing_else(model, engine, people):
+    taught = responder_examples(engine.tokenizer, people, TEXTS, length=3, skip=("q4",))
+    assert len(taught) == 12
     require_teachable(engine.tokenizer, taught, 512)
-    told = [example.prompt.text.count("Answer: ") for example in taught]
-    assert told[::2] == told[1::2] and set(told) == {0, 1, 2}
     for example in taught:
         row = people.respondents.index(example.id.split("/")[0])
-        labels = [token for token in example.labels if token != IGNORED]
-        assert engine.tokenizer.decode(labels[:-1]).strip() == example.answer
-        asked = example.prompt.text.rsplit("Statement: ", 1)[1].split("\n")[0].split("<")[0]
-        item = next(item for item, text in TEXTS.items() if asked.startswith(text))
-        assert example.answer == str(people.values[row, people.items.index(item)])
-        assert "five" not in example.prompt.text
-    first = responder_examples(engine.tokenizer, people, TEXTS, length=2, questions=2, skip=("q4",))[4:]
+        history = []
+        for place, answer in zip(example.places, example.answer.split(), strict=True):
+            asked = engine.tokenizer.decode(example.ids[:place]).rsplit("Statement: ", 1)[1].split("\n")[0]
+            column = list(TEXTS.values()).index(asked)
+            assert answer == str(people.values[row, people.items.index(f"q{column}")])
+            assert example.ids[:place] == model.prompt(tuple(history), column).ids  # the prompt when it is asked
+            assert engine.tokenizer.decode([example.ids[place]]) == answer
+            history.append((column, int(answer) - 1))
+        assert len(history) == 3 and example.ids[-1] == example.labels[-1]
+        assert [n for n, label in enumerate(example.labels) if label != IGNORED] == list(example.places)
+        assert "five" not in engine.tokenizer.decode(example.ids)
     few = Responses(people.values[2:], people.items, people.respondents[2:], people.n_options)
-    assert first == responder_examples(engine.tokenizer, few, TEXTS, length=2, questions=2, skip=("q4",))
+    assert taught[2:] == responder_examples(engine.tokenizer, few, TEXTS, length=3, skip=("q4",))
 
 
-def test_questions_after_one_transcript_are_computed_in_one_step_with_it_once(engine, people):
-    taught = responder_examples(engine.tokenizer, people, TEXTS, length=3, questions=2)
-    order = [taught[at].prompt for at in AlikeTogether(taught, 2, seed=0)]
-    told = [prompt.ids[: prompt.spans["item"][0]] for prompt in order]
-    assert told[::2] == told[1::2]
-    assert order != [one.prompt for one in taught]
-    pair = taught[:2]
-    packed = pack([one.ids for one in pair], [[len(one.prompt), len(one.prompt) + 1] for one in pair])
-    start, _ = pair[0].prompt.spans["item"]
-    assert len(packed.ids) <= sum(len(one.ids) for one in pair) - start
+def test_a_transcript_whose_questions_forget_what_was_answered_is_refused(model, engine):
+    questions = [answer_slots(model.template, TEXTS, model.items, ((0, 2),) * n, 1 + n) for n in (0, 1)]
+    with pytest.raises(TemplateError, match="does not go on from one of its questions"):
+        make_transcript(engine.tokenizer, "x", model.template, questions, ["3", "1"])
 
 
 def test_questions_are_taught_by_plans_that_do_not_peek(engine, people):
@@ -124,7 +118,7 @@ def test_questions_are_taught_by_plans_that_do_not_peek(engine, people):
     taught = interviewer_examples(engine.tokenizer, several[0], TEXTS)
     require_teachable(engine.tokenizer, taught, 512)
     assert {example.answer for example in taught} <= set(TEXTS.values())
-    assert taught[1].prompt.text.count("Answer: ") == 1
+    assert taught[1].prompt.text.count("Rating: ") == 1
     truth = np.arange(12)
     peeked = conduct(twins, planners.hindsight(truth, people.values), people.values, stop=Stop(2))
     with pytest.raises(DataError, match="planned in hindsight"):

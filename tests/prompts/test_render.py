@@ -298,3 +298,31 @@ def test_words_that_leave_no_token_are_refused_with_the_tokens_that_are_there():
     with pytest.raises(SpanError, match="Slot 'task_b' of template 'choice-ab' has no tokens") as caught:
         render(word_tokenizer(), CHOICE, {"task_a": "a", "task_b": "zzz"})
     assert "'a'" in caught.value.cause and "<end>" in caught.value.cause
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_an_opening_is_the_assistants_own_words_before_the_answer_with_its_slots_as_spans(families, family):
+    form = Template("form", "Go on with {what}.", "Rating: ", ("1", "2"), opening="{history}Statement: {item}\n")
+    slots = {"what": "the form", "history": "Statement: I sing.\nRating: 2\n\n", "item": "I dance."}
+    prompt = render(families[family], form, slots)
+    assert prompt.text.endswith("Statement: I sing.\nRating: 2\n\nStatement: I dance.\nRating: ")
+    words = {name: families[family].decode(prompt.ids[a:b]).strip() for name, (a, b) in prompt.spans.items()}
+    assert words["what"] == "the form" and words["item"] == "I dance."
+    assert words["history"] == "Statement: I sing.\nRating: 2"
+    assert prompt.spans["what"][1] <= prompt.spans["eot"][0] < prompt.spans["history"][0] < prompt.spans["item"][0]
+    first = render(families[family], form, slots | {"history": ""})
+    assert set(first.spans) == {"what", "item", "eot"}
+    after = render(families[family], form, slots, reply="2")
+    assert after.ids[: len(prompt)] == prompt.ids
+
+
+def test_an_opening_is_refused_with_end_of_turn_tokens_unknown_slots_and_room_to_think(tokenizer):
+    form = Template("form", "Go on.", opening="{history}Statement: {item}\n")
+    with pytest.raises(TemplateError, match=r"opening of template 'form' contains the special token '<\|im_end\|>'"):
+        render(tokenizer, form, {"history": "", "item": "I sing.<|im_end|>"})
+    with pytest.raises(TemplateError, match="needs text for slot 'history'"):
+        render(tokenizer, form, {"item": "I sing."})
+    with pytest.raises(TemplateError, match="has no slot 'itm'"):
+        render(tokenizer, form, {"history": "", "item": "I sing.", "itm": ""})
+    with pytest.raises(TemplateError, match="leaves no room to think"):
+        render(tokenizer, form, {"history": "", "item": "I sing."}, thinking=True)

@@ -88,7 +88,7 @@ def test_all_ids_are_unique_and_each_figure_has_its_data(page):
     assert len(ids) == len(set(ids))
     drawn = [attrs["id"] for attrs in outline.named("div") if attrs.get("class") == "plotly-graph-div"]
     assert drawn == [attrs["data-for"] for attrs, _ in outline.scripts if "data-for" in attrs]
-    assert len(drawn) == 116
+    assert len(drawn) == 117
 
 
 def test_tables_name_their_rows_and_columns_and_examples_mark_what_is_taught(page):

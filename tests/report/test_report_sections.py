@@ -99,6 +99,7 @@ TABLE_SECTIONS = {
     **{f"interview_{name}": "interviews" for name in ("identification", "prediction", "questions")},
     **{f"responder_{name}": "responder" for name in ("training", "errors", "calibration")},
     "responder_probes": "reader-states",
+    "responder_people": "reader-states",
 }
 WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
 WORDS_ONLY |= {"stated_ratings", "written_refusals", "written_judging", "persona_clusters", "persona_representatives"}

@@ -63,7 +63,7 @@ def estimate_ideal_self(recipe: IdealSelfRecipe) -> list[PlanLine]:
 def training_line(name: str, examples: Sequence[Example], training: AdapterPart, rate: float) -> PlanLine:
     """Training at a rate of tokens per second forward, its share of common beginnings being that of the first step."""
     batch = examples[: training.batch_size]
-    packed = pack([one.ids for one in batch], [[len(one.prompt), len(one.prompt) + 1] for one in batch])
+    packed = pack([one.ids for one in batch], [one.taught for one in batch])
     share = len(packed.ids) / sum(len(one.ids) for one in batch)
     tokens = training.epochs * sum(len(one.ids) for one in examples)
     computed = round(tokens * share)

@@ -15,14 +15,10 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class TranscriptsPart(Part):
-    """What is taught: `per_person` transcripts of everybody, `questions` answers after each.
-
-    `longest`: most answers that are told before them.
-    """
+    """What is taught: `per_person` transcripts of everybody, each of `questions` answers after those before them."""
 
     per_person: Annotated[int, Field(ge=1)] = 1
-    questions: Annotated[int, Field(ge=1)] = 8
-    longest: Annotated[int, Field(ge=1)] = 20
+    questions: Annotated[int, Field(ge=1)] = 24
 
 
 class TraitProbesPart(Part):

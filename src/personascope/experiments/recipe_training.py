@@ -21,7 +21,7 @@ class AdapterPart(Part):
     batch_size: Annotated[int, Field(ge=1)] = 16
     max_length: Annotated[int, Field(ge=16)] = 512
 
-    def settings(self, seed: int, epochs: int | None = None, together: int = 1) -> TrainSettings:
-        """With a seed, and perhaps epochs, of its own; `together` as in `TrainSettings`."""
+    def settings(self, seed: int, epochs: int | None = None) -> TrainSettings:
+        """With a seed, and perhaps epochs, of its own."""
         given: dict[str, Any] = self.model_dump(include=set(AdapterPart.model_fields))
-        return TrainSettings(**given | ({} if epochs is None else {"epochs": epochs}), seed=seed, together=together)
+        return TrainSettings(**given | ({} if epochs is None else {"epochs": epochs}), seed=seed)

@@ -54,7 +54,7 @@ def interviewer_tables(
     reading = LanguageModel(
         engine, engine.tokenizer, {item: material.texts[item] for item in graded.items}, recipe.people.options
     )
-    asking = Interviewer(engine, engine.tokenizer, reading.texts)
+    asking = Interviewer(engine, engine.tokenizer, reading.texts, recipe.people.options)
     found: list[Tables] = []
 
     def hold(model: RespondentModel, planner: Planner) -> None:

@@ -87,7 +87,7 @@ def _train(
 ) -> Trained:
     started = time.monotonic()
     train, validation = lessons(engine, material, recipe)
-    settings = recipe.training.settings(recipe.seed, together=recipe.transcripts.questions)
+    settings = recipe.training.settings(recipe.seed)
     folder = run.path / "adapters" / "responder"
     trained = train_adapter(engine, train, validation, folder, settings, progress=named(progress, "train"))
     run.seconds["train"] = time.monotonic() - started
@@ -103,7 +103,7 @@ def _tables(
 ) -> dict[str, pl.DataFrame]:
     how: dict[str, Any] = {"n_resamples": recipe.resamples, "seed": recipe.seed}
     history = trained.history.with_columns(
-        people=pl.lit(len(material.train.respondents)), answers=pl.lit(trained.n_train)
+        people=pl.lit(len(material.train.respondents)), answers=pl.lit(trained.n_taught)
     )
     tables = run.stage("training", lambda: {"responder_training": history})
     answers = {state: own["answers"] for state, own in stores.items()}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from personascope.interviews.language_model import History, TranscriptBelief
+from personascope.interviews.language_model import History, TranscriptBelief, answer_template
 from personascope.interviews.planners import Planner
 from personascope.interviews.respondents import Chosen, Scores
 from personascope.interviews.transcript_training import question_slots, question_template
@@ -30,6 +30,7 @@ class Interviewer:
         backend: the model, trained on questions.
         tokenizer: its tokenizer.
         texts: item id -> statement; their order is that of the columns.
+        n_options: K of the answers that it reads.
         per_token: divide the log-probability of a statement by its tokens, as suits a model that was not taught the
             bank; the sum is what training raises.
     """
@@ -37,6 +38,7 @@ class Interviewer:
     backend: Backend
     tokenizer: Any
     texts: Mapping[str, str]
+    n_options: int
     per_token: bool = False
 
     def log_probabilities(self, histories: Sequence[History]) -> Float[np.ndarray, "interview item"]:
@@ -48,12 +50,12 @@ class Interviewer:
             for column in range(len(items))
             if column not in {item for item, _ in history}
         ]
-        template = question_template()
+        template, answered = question_template(), answer_template(self.n_options, self.tokenizer)
         prompts = [
             render(
                 self.tokenizer,
                 template,
-                question_slots(self.texts, items, histories[number]),
+                question_slots(answered, self.texts, items, histories[number]),
                 reply=self.texts[items[column]],
             )
             for number, column in rows

@@ -33,10 +33,11 @@ def answer_template(n_options: int, tokenizer: object | None = None) -> Template
     labels, prefix = scale_labels(n_options, "digits", tokenizer)
     return Template(
         name=f"interview-answer-{n_options}",
-        user=f"One person rates statements about themselves from {labels[0]} ({anchors[0]}) to {labels[-1]} "
-        f"({anchors[-1]}). What would the same person answer to the last one?\n\n{{history}}Statement: {{item}}",
+        user=f"Write down how one person rates statements about themselves, from {labels[0]} ({anchors[0]}) to "
+        f"{labels[-1]} ({anchors[-1]}).",
         answer_prefix=prefix,
         labels=labels,
+        opening="{history}Statement: {item}\n",
     )
 
 
@@ -93,7 +94,9 @@ class LanguageModel:
 
     def prompt(self, history: History, column: int) -> Prompt:
         """The question, after what was answered."""
-        return render(self.tokenizer, self.template, answer_slots(self.texts, self.items, history, column))
+        return render(
+            self.tokenizer, self.template, answer_slots(self.template, self.texts, self.items, history, column)
+        )
 
     def answers(self, prompts: Sequence[Prompt]) -> Float[np.ndarray, "row option"]:
         """Probabilities of the options, which sum to 1 over them."""
@@ -108,14 +111,19 @@ def option_shares(logprobs: Float[np.ndarray, "*row option"]) -> Float[np.ndarra
     return shares
 
 
-def answer_slots(texts: Mapping[str, str], items: Sequence[str], history: History, column: int) -> dict[str, str]:
-    """What fills the template: everything that was answered, a line each, and the next statement."""
-    return {"history": told(texts, items, history), "item": texts[items[column]]}
+def answer_slots(
+    template: Template, texts: Mapping[str, str], items: Sequence[str], history: History, column: int
+) -> dict[str, str]:
+    """What fills the template: everything that was answered, and the next statement."""
+    return {"history": told(template, texts, items, history), "item": texts[items[column]]}
 
 
-def told(texts: Mapping[str, str], items: Sequence[str], history: History) -> str:
-    """A transcript in words: statement and answer, a paragraph each."""
-    return "".join(f"Statement: {texts[items[item]]}\nAnswer: {option + 1}\n\n" for item, option in history)
+def told(template: Template, texts: Mapping[str, str], items: Sequence[str], history: History) -> str:
+    """A transcript in words, as `answer_template` goes on: statement and answer, a paragraph each."""
+    return "".join(
+        f"Statement: {texts[items[item]]}\n{template.answer_prefix}{template.labels[option]}\n\n"
+        for item, option in history
+    )
 
 
 @dataclass(eq=False)

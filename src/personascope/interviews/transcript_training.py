@@ -23,7 +23,7 @@ from personascope.interviews.planners import Planner
 from personascope.interviews.respondents import RespondentModel
 from personascope.interviews.transcripts import Transcripts
 from personascope.prompts.templates import Template
-from personascope.tuning.examples import Example, make_example
+from personascope.tuning.examples import Example, make_example, make_transcript
 
 PARTS = ("train", "validation", "test")
 
@@ -120,28 +120,25 @@ def responder_examples(
     responses: Responses,
     texts: Mapping[str, str],
     *,
-    length: int = 12,
-    questions: int = 4,
+    length: int = 24,
     per_person: int = 1,
     skip: Sequence[str] = (),
     seed: int = 0,
 ) -> list[Example]:
-    """Answers to be learned: everybody's, in random order, some after the same random number of others.
+    """Answers to be learned: transcripts in random order, each answer of which is taught after those before it.
 
     Args:
         tokenizer: of the model.
         responses: of the people who are learned from.
         texts: item id -> statement, of all items.
-        length: most answers that are told beforehand; how many is drawn anew for each transcript, none included.
-        questions: answers that are learned after the same transcript, each without the others; fewer where fewer were
-            given. Their common beginning is computed once (`TrainSettings.together`).
+        length: answers of a transcript; fewer where fewer were given.
         per_person: transcripts of each person.
         skip: items that are never learned nor told, on which the model will be tested.
-        seed: of orders and lengths; a person's hang on the seed, their id and nothing else.
+        seed: of orders; a person's hang on the seed, their id and nothing else.
 
     Raises:
         DataError: an item without a text, or nobody with an answer to be learned.
-        TemplateError: as `make_example`.
+        TemplateError: as `make_transcript`.
     """
     template, items = answer_template(responses.n_options, tokenizer), responses.items
     lost = [item for item in items if item not in texts]
@@ -153,13 +150,13 @@ def responder_examples(
         given = np.flatnonzero((values != MISSING) & may)
         for number in range(per_person if len(given) else 0):
             rng = np.random.default_rng([seed, number, int(sha256_text(name)[:12], 16)])
-            order = rng.permutation(given).tolist()
-            n_told = int(rng.integers(0, min(length, len(order) - 1) + 1))
-            history: History = tuple((column, int(values[column]) - 1) for column in order[:n_told])
-            for place, column in enumerate(order[n_told : n_told + questions]):
-                slots = answer_slots(texts, items, history, column)
-                label = template.labels[int(values[column]) - 1]
-                found.append(make_example(tokenizer, f"{name}/{number}/{place}", template, slots, label))
+            order = rng.permutation(given)[:length].tolist()
+            history: History = tuple((column, int(values[column]) - 1) for column in order)
+            questions = [
+                answer_slots(template, texts, items, history[:place], column) for place, column in enumerate(order)
+            ]
+            labels = [template.labels[option] for _, option in history]
+            found.append(make_transcript(tokenizer, f"{name}/{number}", template, questions, labels))
     if not found:
         raise DataError("Nobody has an answer to be learned.", "", "Give people with answers, and skip fewer items.")
     return found
@@ -176,9 +173,11 @@ def question_template() -> Template:
     )
 
 
-def question_slots(texts: Mapping[str, str], items: Sequence[str], history: History) -> dict[str, str]:
-    """What fills the template: everything that was answered."""
-    return {"history": told(texts, items, history)}
+def question_slots(
+    template: Template, texts: Mapping[str, str], items: Sequence[str], history: History
+) -> dict[str, str]:
+    """What fills the template: everything that was answered, told as `answer_template` (here `template`) has it."""
+    return {"history": told(template, texts, items, history)}
 
 
 def interviewer_examples(
@@ -204,9 +203,10 @@ def interviewer_examples(
             "Plan by expectation (`by_information`), or pass force=True to study just that.",
         )
     template, items, found = question_template(), transcripts.items, []
+    answered = answer_template(transcripts.n_options, tokenizer)
     for interview, name in enumerate(transcripts.respondents):
         whole = transcripts.history(interview, transcripts.asked.shape[1])
         for place, (column, _) in enumerate(whole):
-            slots = question_slots(texts, items, whole[:place])
+            slots = question_slots(answered, texts, items, whole[:place])
             found.append(make_example(tokenizer, f"{name}/{place}", template, slots, texts[items[column]]))
     return found

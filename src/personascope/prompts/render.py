@@ -52,19 +52,20 @@ def render(
             a reply or for a chat template that ends assistant turns with no special token.
         SpanError: a slot's text is not found in the tokens.
     """
-    user, places = _fill(template, slots)
+    user, places, opening, opened = _fill(template, slots)
     reply = reply.strip()
-    if thinking and (template.answer_prefix or reply):
+    prefilled = opening + template.answer_prefix
+    if thinking and (prefilled or reply):
         raise TemplateError(
-            f"Template {template.name!r} prefills the answer with {template.answer_prefix + reply!r}, which leaves no "
-            "room to think.",
+            f"Template {template.name!r} prefills the answer with {prefilled + reply!r}, which leaves no room to "
+            "think.",
             "Thoughts come before the answer.",
             "Use template.without_prefix() and read the sampled text, or thinking=False.",
         )
     chat, start = _chat(tokenizer, user, system, thinking)
-    reply_start = len(chat) + len(template.answer_prefix)
+    reply_start = len(chat) + len(prefilled)
     closing = _closing(tokenizer, reply) if close else ""
-    text = chat + template.answer_prefix + reply + closing
+    text = chat + prefilled + reply + closing
     if start < 0 or not text.startswith(user, start):
         raise TemplateError(
             f"The chat template changes the user turn of template {template.name!r}, so its spans cannot be found.",
@@ -78,6 +79,11 @@ def render(
     if system:
         _refuse_special(tokenizer, "The system message", system, *_tokenise(tokenizer, system))
     spans = {name: _tokens_of(offsets, start + a, start + b) for name, (a, b) in places.items()}
+    if opening:
+        first, stop = _tokens_of(offsets, len(chat), len(chat) + len(opening))
+        within = [(a - len(chat), b - len(chat)) for a, b in offsets[first:stop]]
+        _refuse_special(tokenizer, f"The opening of template {template.name!r}", opening, ids[first:stop], within)
+        spans |= {name: _tokens_of(offsets, len(chat) + a, len(chat) + b) for name, (a, b) in opened.items()}
     if reply:
         spans["reply"] = first, stop = _tokens_of(offsets, reply_start, reply_start + len(reply))
         within = [(a - reply_start, b - reply_start) for a, b in offsets[first:stop]]
@@ -96,10 +102,12 @@ def render(
     return Prompt(ids=tuple(ids), text=text, spans=spans)
 
 
-def _fill(template: Template, slots: Mapping[str, str]) -> tuple[str, dict[str, tuple[int, int]]]:
-    """The user turn and the character range of each slot in it."""
-    user, places = "", {}
-    names = [name for _, name, _, _ in string.Formatter().parse(template.user) if name is not None]
+_Places = dict[str, tuple[int, int]]
+
+
+def _fill(template: Template, slots: Mapping[str, str]) -> tuple[str, _Places, str, _Places]:
+    """The user turn and the character range of each slot in it, and the same of the assistant's opening."""
+    names = [*_slots(template.user), *_slots(template.opening)]
     for given in slots:
         if given not in names:
             raise TemplateError(
@@ -107,20 +115,36 @@ def _fill(template: Template, slots: Mapping[str, str]) -> tuple[str, dict[str, 
                 f"Its slots are {names}.",
                 "Pass text for these only.",
             )
-    for literal, name, _, _ in string.Formatter().parse(template.user):
-        user += literal
-        if name is None:
-            continue
-        if name not in slots:
-            raise TemplateError(f"Template {template.name!r} needs text for slot {name!r}.", "", f"Slots: {names}.")
-        words = slots[name].strip()
-        if words:
-            first = len(user) + slots[name].index(words)
-            places[name] = (first, first + len(words))
-        user += slots[name]
+    lost = next((name for name in names if name not in slots), None)
+    if lost is not None:
+        raise TemplateError(f"Template {template.name!r} needs text for slot {lost!r}.", "", f"Slots: {names}.")
+    user, places = _filled(template.user, slots)
     # chat templates trim turns, so white space at the ends (of an empty framing, say) goes here, spans moving along
     lead = len(user) - len(user.lstrip())
-    return user.strip(), {name: (a - lead, b - lead) for name, (a, b) in places.items()}
+    return (
+        user.strip(),
+        {name: (a - lead, b - lead) for name, (a, b) in places.items()},
+        *_filled(template.opening, slots),
+    )
+
+
+def _slots(text: str) -> list[str]:
+    return [name for _, name, _, _ in string.Formatter().parse(text) if name is not None]
+
+
+def _filled(text: str, slots: Mapping[str, str]) -> tuple[str, _Places]:
+    """The text with its slots filled, and where the words of each stand."""
+    found, places = "", _Places()
+    for literal, name, _, _ in string.Formatter().parse(text):
+        found += literal
+        if name is None:
+            continue
+        words = slots[name].strip()
+        if words:
+            first = len(found) + slots[name].index(words)
+            places[name] = (first, first + len(words))
+        found += slots[name]
+    return found, places
 
 
 def _chat(tokenizer: Any, user: str, system: str, thinking: bool | None) -> tuple[str, int]:

@@ -24,12 +24,15 @@ class Template:
         user: text of the user turn with slots in braces, e.g. "Statement: {item}".
         answer_prefix: prefilled start of the answer, e.g. "Rating: ".
         labels: labels of a closed question in the order of the options; empty for an open one.
+        opening: what the assistant's turn holds before `answer_prefix`, with slots in braces as in `user`: what it is
+            taken to have written so far, such as the rows of a form that it goes on with.
     """
 
     name: str
     user: str
     answer_prefix: str = ""
     labels: tuple[str, ...] = ()
+    opening: str = ""
 
     def without_prefix(self) -> Template:
         """The same question with nothing prefilled, for models that think or write before they rate."""

@@ -24,24 +24,32 @@ IGNORED = -100
 
 @dataclass(frozen=True)
 class Example:
-    """One answer to be learned.
+    """One answer to be learned, or several in one text (`make_transcript`).
 
     Args:
         id: of the example.
-        prompt: what the model is asked; no loss falls on it.
-        answer: what it is to reply, without the token that ends its turn.
+        prompt: what the model is asked first; no loss falls on it.
+        answer: what it is to reply, without the token that ends its turn; several answers behind each other.
         ids: tokens of the prompt, the answer and the end of the turn.
+        places: of the tokens that are taught, ascending; none stand for all behind the prompt.
     """
 
     id: str
     prompt: Prompt
     answer: str
     ids: tuple[int, ...]
+    places: tuple[int, ...] = ()
+
+    @property
+    def taught(self) -> tuple[int, ...]:
+        """Places of the tokens on which the loss falls."""
+        return self.places or tuple(range(len(self.prompt), len(self.ids)))
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """Shape (token,): `IGNORED` for the prompt, then the tokens that are taught."""
-        return (*[IGNORED] * len(self.prompt), *self.ids[len(self.prompt) :])
+        """Shape (token,): the tokens that are taught, and `IGNORED` for the others."""
+        taught = set(self.taught)
+        return tuple(token if place in taught else IGNORED for place, token in enumerate(self.ids))
 
 
 def make_example(
@@ -85,6 +93,39 @@ def make_example(
     return Example(id_, prompt, answer, whole.ids)
 
 
+def make_transcript(
+    tokenizer: Any, id_: str, template: Template, questions: Sequence[Mapping[str, str]], answers: Sequence[str]
+) -> Example:
+    """One text that holds several questions of one respondent, each answer of which is taught.
+
+    Every question must begin as the text does, token by token: so each answer is learned in the place in which it will
+    be asked for, after all that was answered before it, and the text is computed once.
+
+    Args:
+        tokenizer: as for `render`.
+        id_: of the example.
+        template: of the questions, with what was answered before in its `opening`.
+        questions: slots of each; those of the last hold all answers but its own.
+        answers: labels, one token each.
+
+    Raises:
+        TemplateError: as `render`; a question that is not how the text begins, or an answer of several tokens.
+    """
+    whole = render(tokenizer, template, questions[-1], reply=answers[-1])
+    prompts = [render(tokenizer, template, slots) for slots in questions]
+    for prompt, answer in zip(prompts, answers, strict=True):
+        n = len(prompt)
+        if whole.ids[:n] != prompt.ids or tokenizer.decode([whole.ids[n]]).strip() != answer:
+            shown = [tokenizer.decode([token]) for token in whole.ids[max(n - 3, 0) : n + 2]]
+            raise TemplateError(
+                f"Transcript {id_!r} does not go on from one of its questions with its answer {answer!r}.",
+                f"Around that place its tokens are {shown}.",
+                "Let every question repeat what came before it, and let answer_prefix end where a token ends.",
+            )
+    places = tuple(len(prompt) for prompt in prompts)
+    return Example(id_, prompts[0], " ".join(answers), whole.ids[: places[-1] + 1], places)
+
+
 def require_teachable(tokenizer: Any, examples: Sequence[Example], max_length: int, what: str = "train") -> None:
     """Check that the loss falls on the whole answer of every example and on nothing else.
 
@@ -113,23 +154,26 @@ def require_teachable(tokenizer: Any, examples: Sequence[Example], max_length: i
         )
     for example in examples:
         taught = [token for token in example.labels if token != IGNORED]
-        decoded = tokenizer.decode(taught[:-1]).strip()
-        if decoded != example.answer or len(example.labels) != len(example.ids):
+        if example.places:
+            decoded = " ".join(tokenizer.decode([token]).strip() for token in taught)
+        else:
+            decoded = tokenizer.decode(taught[:-1]).strip()
+        if decoded != example.answer:
             raise DataError(
                 f"The loss of example {example.id!r} would fall on {decoded[:80]!r}.",
                 f"Its answer is {example.answer[:80]!r}.",
-                "Make examples with `make_example`.",
+                "Make examples with `make_example` or `make_transcript`.",
             )
 
 
 def examples_hash(examples: Sequence[Example]) -> str:
     """Content hash over tokens and labels, whatever the order of the examples."""
-    return sha256_json(sorted((example.id, list(example.ids), len(example.prompt)) for example in examples))
+    return sha256_json(sorted((e.id, list(e.ids), list(e.places) or len(e.prompt)) for e in examples))
 
 
 def example_frame(examples: Sequence[Example]) -> pl.DataFrame:
     """One row per example: example, n_prompt and n_taught (tokens), prompt, answer."""
-    rows = [(e.id, len(e.prompt), len(e.ids) - len(e.prompt), e.prompt.text, e.answer) for e in examples]
+    rows = [(e.id, len(e.prompt), len(e.taught), e.prompt.text, e.answer) for e in examples]
     kinds = {"example": pl.String, "n_prompt": pl.Int64, "n_taught": pl.Int64, "prompt": pl.String, "answer": pl.String}
     return pl.DataFrame(rows, schema=kinds, orient="row")
 

@@ -9,8 +9,8 @@ from torch.utils.data import Sampler
 
 from personascope.tuning.examples import Example
 
-_SHARED = ("framing", "history")
-"""Slots that several examples have in common: how a question is framed, and what was said before it."""
+_SHARED = ("framing",)
+"""Slots that several examples have in common: how a question is framed."""
 
 
 class AlikeTogether(Sampler[int]):

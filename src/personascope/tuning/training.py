@@ -115,7 +115,7 @@ def train_adapter(
         "history": history,
         "n_train": len(train),
         "n_validation": len(validation),
-        "n_taught": sum(len(example.ids) - len(example.prompt) for example in train),
+        "n_taught": sum(len(example.taught) for example in train),
     }
     write_json(folder / _RECORD, record)
     shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
