@@ -33,6 +33,7 @@ def converse(arguments: list[str], typed: list[bytes]) -> tuple[str, int]:
                 break
             shown += read
             if shown.count(PROMPT) > answered and answered < len(typed) and shown.endswith(PROMPT):
+                time.sleep(0.5)  # until it waits for what is typed: a signal before that is noticed in any case
                 os.write(terminal, typed[answered])
                 answered += 1
         else:

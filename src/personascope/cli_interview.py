@@ -87,10 +87,8 @@ def _asked(session: Session, anchors: Sequence[str]) -> int | None:
     """A person's answer: an option, 0 to take the last answer back, None to stop for now."""
     shown = "  ".join(f"{number} {anchor}" for number, anchor in enumerate(anchors, start=1))
     console.print(f"   {shown}  b back  q stop", markup=False, highlight=False)
-    if hasattr(signal, "siginterrupt"):
-        signal.siginterrupt(
-            signal.SIGINT, True
-        )  # polars restarts a read that Ctrl-C interrupts: it would wait for Enter
+    if hasattr(signal, "siginterrupt"):  # polars restarts a read that Ctrl-C interrupts: it would wait for Enter
+        signal.siginterrupt(signal.SIGINT, True)
     while True:
         try:
             given = console.input("   > ").strip().lower()
