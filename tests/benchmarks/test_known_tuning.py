@@ -63,8 +63,8 @@ def test_a_match_beyond_the_peak_turns_rows_red(monkeypatch):
     monkeypatch.setattr(matching_rows, "coefficient", lambda response: 0.5 + response)
     assert missed(matching_rows.rows()) == ["matched push, the other way"]
     monkeypatch.undo()
-    right = matching._bisected
-    monkeypatch.setattr(matching, "_bisected", lambda at, low, high, goal, tolerance: right(at, low, high, goal, 0.3))
+    right = matching._between
+    monkeypatch.setattr(matching, "_between", lambda at, low, high, goal, tolerance: right(at, low, high, goal, 0.3))
     assert "matched push: response off the target" in missed(matching_rows.rows())
 
 

@@ -1,4 +1,4 @@
-"""Behaviour-matched coefficients: found by bisection before the peak, or said not to be there."""
+"""Behaviour-matched coefficients: found before the peak, or said not to be there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_a_rising_response_is_met_within_a_hundredth(target, sign, towards):
     assert abs(found.response - towards * target) <= 0.01 * target and not found.why_none
     frame = found.frame()
     assert frame.filter("is_match")["coefficient"].to_list() == [found.coefficient]
-    assert len(found.asked) == frame.height <= len(GRID) + MOST_STEPS and not frame["past_peak"].any()
+    assert len(found.asked) == frame.height <= len(GRID) + 5 and not frame["past_peak"].any()
 
 
 def test_the_match_lies_before_the_peak_and_what_lies_beyond_is_marked():
@@ -51,7 +51,7 @@ def test_what_moves_the_other_way_or_too_little_is_said():
 
 def test_a_jump_over_the_target_is_no_match():
     found = matched_coefficient(lambda c: float(c > 0.25), 0.4, GRID)
-    assert found.coefficient is None and len(found.asked) == len(GRID) + MOST_STEPS
+    assert found.coefficient is None and len(GRID) + 10 < len(found.asked) <= len(GRID) + MOST_STEPS
     assert found.why_none == "the response jumps over it between 0.2 and 0.4"
     assert matched_coefficient(lambda c: float(c > 0.25), 1.0, GRID).coefficient == 0.4
 

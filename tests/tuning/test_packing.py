@@ -13,7 +13,6 @@ from personascope.models.tiny import FAMILIES, tiny_model, tiny_tokenizer
 from personascope.prompts.prompt import Prompt
 from personascope.tuning.examples import IGNORED, Example
 from personascope.tuning.loss import answer_loss, may_share
-from personascope.tuning.order import AlikeTogether
 from personascope.tuning.packing import pack
 
 
@@ -76,32 +75,21 @@ def test_what_predicts_a_taught_token_is_never_shared():
 
 
 def test_a_model_that_sees_another_text_packed_is_trained_apart_and_says_so(monkeypatch):
-    engine = HookEngine(tiny_model("llama"), tiny_tokenizer(), name="tiny")
+    first, second, refused = (HookEngine(tiny_model("llama"), tiny_tokenizer(), name="tiny") for _ in range(3))
     rows, _ = mixture()
     examples = [Example(str(n), Prompt(tuple(row[:-2]), "", {}), "x", tuple(row)) for n, row in enumerate(rows[:3])]
+    lonely = [Example("a", Prompt((5, 6), "", {}), "x", (5, 6, 7, 8))]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert may_share(engine, examples)
+        assert may_share(first, examples)
+        assert may_share(second, lonely)  # nothing to share: nothing was found out
     from personascope.tuning.packing import Packed
 
     monkeypatch.setattr(
         Packed, "allowed", lambda self, window=None: torch.ones(len(self.ids), len(self.ids)).tril() > 0
     )
+    assert may_share(first, examples), "a model is tried once"
     with pytest.warns(UserWarning, match="switched off in training .losses differ"):
-        assert not may_share(engine, examples)
-    engine.reuse_off = "refused"
-    assert not may_share(engine, examples)
-
-
-def test_alike_examples_stand_together_in_a_new_order_each_epoch():
-    examples = [
-        Example(str(n), Prompt((n % 3, 9, n), "", {"item": (2, 3), "framing": (0, 1)}), "x", (n % 3, 9, n, 1, 2))
-        for n in range(24)
-    ]
-    order = AlikeTogether(examples, 4, seed=1)
-    first = list(order)
-    assert sorted(first) == list(range(24)) and first == list(order)
-    assert all(len({at % 3 for at in first[start : start + 4]}) == 1 for start in range(0, 24, 4))
-    order.set_epoch(1)
-    assert list(order) != first
-    assert sorted(AlikeTogether(examples, 1, seed=1)) == list(range(24))
+        assert not may_share(second, examples)
+    refused.reuse_off = "refused"
+    assert not may_share(refused, examples)

@@ -91,16 +91,18 @@ def lesson_of(
         said = _reasons(engine, asked, levels, orders, known, run, recipe, folder, progress)
     own = next(persona for persona in asked.respondents if persona.name == OWN)
     chosen = {row["item"]: (row["level"], row["source"]) for row in levels.iter_rows(named=True)}
+    templates = {order: rating_template(engine, asked.scale, order) for order in ORDERS}
+    reasoned = {order: _reasoned(engine, asked, OWN, order) for order in ORDERS} if run.reasons else {}
 
     def example(id_: str, order: str) -> Example | None:
         level, source = chosen[id_]
-        template = rating_template(engine, asked.scale, order)
+        template = templates[order]
         answer = label_of(level, order, template.labels)
         if run.reasons:
             reason = said.get((source, order), "")
             if not reason:
                 return None
-            template, answer = _reasoned(engine, asked, OWN, order), f"{answer}\n{REASONING} {reason}"
+            template, answer = reasoned[order], f"{answer}\n{REASONING} {reason}"
         slots = {"framing": own.phrasings[0].framing, "item": known[id_].text}
         return make_example(engine.tokenizer, f"{id_}/{order}", template, slots, answer, system=own.phrasings[0].system)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ LONGEST = 4096
 """Tokens of a packed sequence; its mask is quadratic in them."""
 _TRIED = 16
 """Examples on which sharing is tried; in low precision the losses of a few would differ by more than the limit."""
+_ALLOWED: WeakKeyDictionary[HookEngine, bool] = WeakKeyDictionary()
+"""What was found for a model; it does not depend on what is taught."""
 _LIMITS = {4: 1e-3, 2: 2e-2}
 """Relative difference of two losses that may be rounding, by bytes of a number."""
 
@@ -48,9 +51,11 @@ def answer_loss(engine: HookEngine, inputs: Mapping[str, Any], n_items: Any = No
 
 
 def may_share(engine: HookEngine, examples: Sequence[Example]) -> bool:
-    """Whether beginnings may be shared with this model: it is tried on a few examples, and a failure is warned of."""
+    """Whether beginnings may be shared with this model: it is tried once on a few examples, a failure is warned of."""
     if engine.reuse_off:
         return False
+    if engine in _ALLOWED:
+        return _ALLOWED[engine]
     few = sorted(examples, key=lambda example: example.ids)[:_TRIED]  # neighbours share most
     longest = max(len(example.ids) for example in few)
     rows = [(example, longest - len(example.ids)) for example in few]
@@ -60,6 +65,8 @@ def may_share(engine: HookEngine, examples: Sequence[Example]) -> bool:
         "attention_mask": [[1] * len(example.ids) + [0] * fill for example, fill in rows],
     }
     inputs = {name: torch.tensor(value, device=engine.device) for name, value in batch.items()}
+    if _packed(inputs) is None:  # nothing to share here, and nothing found out
+        return True
     try:
         with torch.inference_mode():
             apart, together = (float(answer_loss(engine, inputs, shares=shares)) for shares in (False, True))
@@ -73,6 +80,7 @@ def may_share(engine: HookEngine, examples: Sequence[Example]) -> bool:
             "whole.",
             stacklevel=2,
         )
+    _ALLOWED[engine] = not failed
     return not failed
 
 

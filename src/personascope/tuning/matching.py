@@ -2,8 +2,9 @@
 
 Two ways of moving a model are compared at equal movement, or the comparison says which of them was turned up higher. A
 response to steering rises, saturates and turns back, so the whole curve is looked at first, on a grid that goes outward
-from 0, and the match is sought by bisection between the grid points before its peak. A target that is not reached there
-has no match: beyond the peak the same movement is bought with damage.
+from 0, and the match is sought between the grid points before its peak, by bisection with interpolation (Brent's
+method): a response costs a pass over all items. A target that is not reached there has no match: beyond the peak the
+same movement is bought with damage.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.optimize import brentq
 
 from personascope.errors import DataError
 
 TOLERANCE = 0.01
 """Of the target: a match is as near as that."""
 MOST_STEPS = 40
-"""Halvings of the interval, after which floating-point numbers have no more to give."""
+"""Of the search between two grid points, after which floating-point numbers have no more to give."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def matched_coefficient(
         here = (c, at(c))
         if found is None and not turned and not jump:
             if here[1] >= goal:
-                found = _bisected(at, low, here, goal, tolerance)
+                found = _between(at, low, here, goal, tolerance)
                 jump = "" if found else f"the response jumps over it between {low[0]:g} and {c:g}"
             turned = here[1] < peak[1]
         if not turned and here[1] > peak[1]:
@@ -130,17 +132,21 @@ def matched_coefficient(
     )
 
 
-def _bisected(
+def _between(
     at: Callable[[float], float], low: tuple[float, float], high: tuple[float, float], goal: float, tolerance: float
 ) -> tuple[float, float] | None:
     """A point from one below the goal to one not below it at which the response is near enough; None at a jump."""
-    for point in (low, high):
-        if abs(point[1] - goal) <= tolerance * goal:
-            return point
-    for _ in range(MOST_STEPS):
-        middle = (low[0] + high[0]) / 2
-        here = (middle, at(middle))
-        if abs(here[1] - goal) <= tolerance * goal:
-            return here
-        low, high = (low, here) if here[1] >= goal else (here, high)
-    return None
+    known = dict((low, high))
+    near: list[tuple[float, float]] = []
+
+    def missed(c: float) -> float:
+        """0 where it is near enough, at which the search ends."""
+        if c not in known:
+            known[c] = at(c)
+        if abs(known[c] - goal) > tolerance * goal:
+            return known[c] - goal
+        near.append((c, known[c]))
+        return 0.0
+
+    brentq(missed, low[0], high[0], maxiter=MOST_STEPS, disp=False)
+    return near[0] if near else None

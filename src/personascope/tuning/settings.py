@@ -17,8 +17,6 @@ class TrainSettings:
         epochs: at most.
         patience: epochs without a lower validation loss after which training stops.
         batch_size: examples in a step.
-        together: examples that begin alike (persona, instruction, scale) stand in rows of this many in the random
-            order, so that a step of a mixture computes few beginnings.
         max_length: tokens; a longer example is an error, as a cut answer would be learned.
         seed: of the adapter's initial weights, the order of examples and dropout.
     """
@@ -31,6 +29,5 @@ class TrainSettings:
     epochs: int = 3
     patience: int = 1
     batch_size: int = 8
-    together: int = 1
     max_length: int = 512
     seed: int = 0

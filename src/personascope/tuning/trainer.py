@@ -12,9 +12,10 @@ from personascope.models.embedded import quiet_transformers
 from personascope.models.engine import HookEngine
 from personascope.tuning.examples import Example
 from personascope.tuning.loss import answer_loss, may_share
-from personascope.tuning.order import AlikeTogether
 from personascope.tuning.settings import TrainSettings
 
+_EVALUATED = 4
+"""Batches of a training step that are evaluated at once: no gradients are kept, and more examples share a beginning."""
 Epochs = list[tuple[int, int, float | None, float, bool]]
 """Rows of a history: epoch, step, train_loss, validation_loss, best."""
 
@@ -55,9 +56,6 @@ def train_epochs(
             loss = answer_loss(engine, inputs, num_items_in_batch, shares=shares)
             return (loss, {"loss": loss}) if return_outputs else loss
 
-        def _get_train_sampler(self, *_: Any) -> AlikeTogether:
-            return AlikeTogether(train, settings.together, settings.seed)
-
     shares = may_share(engine, train)
     rows = [[{"input_ids": list(e.ids), "labels": list(e.labels)} for e in part] for part in (train, validation)]
     learned, chosen_by = (datasets.Dataset.from_list(part) for part in rows)
@@ -84,7 +82,7 @@ def _arguments(engine: HookEngine, checkpoints: Path, settings: TrainSettings) -
         output_dir=str(checkpoints),
         num_train_epochs=settings.epochs,
         per_device_train_batch_size=settings.batch_size,
-        per_device_eval_batch_size=settings.batch_size,
+        per_device_eval_batch_size=_EVALUATED * settings.batch_size,
         learning_rate=settings.learning_rate,
         lr_scheduler_type="cosine",
         warmup_steps=settings.warmup,
