@@ -17,6 +17,7 @@ from personascope.experiments.responder_people import ANSWERS, SHUFFLED, TWINS
 from personascope.experiments.responder_plans import known_people
 from personascope.experiments.responder_study import load_responder
 from personascope.experiments.responder_tables import KNOWN, MARGINALS, NEW, POPULATION
+from personascope.experiments.responder_writing import PEOPLE as AS_MANY
 from personascope.experiments.studies import estimate, run_study
 from personascope.instruments.items import load_items
 from personascope.interviews.population import draw_people, synthetic_population
@@ -117,21 +118,55 @@ def test_people_are_known_again_beside_the_answers_twins_and_a_guess(folder):
     assert set(held[0].respondents) <= set(load_material(responder(folder)).train.respondents)
 
 
+def test_people_who_are_drawn_stand_beside_as_many_real_ones(folder):
+    made = table(folder, "responder_synthetic")
+    assert made["source"].to_list() == [AS_MANY, STATES[1], "graded response", MARGINALS]
+    assert set(made["people"]) == {8} and set(made["items"]) == {4}
+    real, *drawn = made.to_dicts()
+    assert all(real[f"{name}_low"] <= real[name] <= real[f"{name}_high"] for name in ("mean", "sd", "spread", "copies"))
+    assert all(row["mean"] > 0 and row["mean_low"] is None for row in drawn)
+
+
+def test_new_questions_stand_beside_items_that_are_as_new(folder):
+    asked, material = table(folder, "responder_novel"), load_material(responder(folder))
+    bank = asked.filter(kind="of the bank")
+    assert set(bank["item"]) <= set(material.unseen) and bank["realised"].null_count() == 0
+    assert bank.height == 2 and (bank["gain"] >= 0).all() and (bank["entropy"] > 0).all()
+    written = asked.filter(kind="written")
+    assert written["realised"].null_count() == written.height
+    assert not set(written["text"]) & set(material.texts.values())
+    row = asked.row(0, named=True)
+    assert 1 <= row["n_requests"] <= 4 and row["n_written"] - row["n_copies"] >= written.height
+
+
 def test_the_model_interviews_beside_its_teacher_and_random_questions(folder):
     errors = table(folder, "interview_prediction")
-    assert set(errors["planner"]) == {"random", "D-optimal", "interviewer, untaught", "interviewer, taught"}
+    by_model = {f"interviewer, {kind}" for kind in ("untaught", "taught", "iterated")}
+    assert set(errors["planner"]) == {"random", "D-optimal", *by_model}
     start = errors.filter(questions=0)["rmse"]
     assert start.to_numpy() == pytest.approx(start[0])  # nothing is asked yet
     asked = table(folder, "interview_questions")
     assert asked.filter(question=1, planner="interviewer, taught")["n_items"].to_list() == [1]
     record = json.loads((folder / "adapters" / "interviewer" / "training.json").read_text())
-    assert record["n_train"] == 8 * 2
+    assert record["n_train"] == 20 * 2
+
+
+def test_the_interviewer_learns_from_the_best_quarter_of_its_own_interviews(folder):
+    rounds = table(folder, "interview_rounds")
+    assert rounds["number"].to_list() == [0, 1] and rounds["kept"].to_list() == [0, 10]
+    assert rounds["synthetic_share"].to_list() == [0, 0]
+    record = json.loads((folder / "adapters" / "interviewer-1" / "training.json").read_text())
+    assert 10 <= record["n_train"] < 20 and record["n_train"] + record["n_validation"] <= 20
+    kept = "interviewer-1" if rounds["gain"][1] > rounds["gain"][0] else "interviewer"
+    asked = {name: table(folder, "interview_prediction").filter(planner=f"interviewer, {name}")["rmse"].to_list()
+             for name in ("taught", "iterated")}  # fmt: skip
+    assert (asked["iterated"] == asked["taught"]) == (kept == "interviewer")
 
 
 def test_results_and_page_say_what_was_found(folder):
     results = json.loads((folder / "results.json").read_text())
     sections = {"training", "prediction", "over_marginals", "calibration", "probes", "selectivity", "traits"}
-    sections |= {"recognition", "interviews"}
+    sections |= {"recognition", "synthetic", "novel", "interviews", "rounds"}
     assert set(results) == sections
     for records in results.values():
         for record in records:
@@ -140,6 +175,7 @@ def test_results_and_page_say_what_was_found(folder):
     for words in (
         "What a reader expects of people",
         "What its states hold of people",
+        "What it makes up",
         "Steering traits",
         "What to ask next",
     ):
@@ -229,6 +265,12 @@ def test_recipes_that_cannot_be_are_refused(small_recipe):
     many = small_recipe("responder", recognition={"people": 90, "layer": 2})
     with pytest.raises(DataError, match="90 are to be known again"):
         known_people(load_material(many), many.recognition, 0)
+    with pytest.raises(RecipeError, match="no more `answers`"):
+        small_recipe("responder", novel={"answers": 9, "interviews": 3})
+    with pytest.raises(DataError, match="As many people are compared"):
+        load_responder(small_recipe("responder", synthetic={"people": 40, "items": 4}))
+    with pytest.raises(DataError, match="are to answer 90 items"):
+        load_responder(small_recipe("responder", synthetic={"people": 8, "items": 90}))
     with pytest.raises(DataError, match="99 questions"):
         load_material(small_recipe("responder", at=[0, 99]))
     with pytest.raises(DataError, match="40 interviews are wanted"):

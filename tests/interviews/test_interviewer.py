@@ -11,7 +11,7 @@ from personascope.errors import DataError
 from personascope.interviews.interview import Stop, conduct
 from personascope.interviews.interviewer import Interviewer
 from personascope.interviews.language_model import LanguageModel, answer_template
-from personascope.interviews.novel_questions import estimated_gains, write_questions
+from personascope.interviews.novel_questions import estimated_gains, realised_gains, write_questions
 from personascope.interviews.transcript_training import question_slots, question_template
 from personascope.prompts.render import render
 
@@ -70,6 +70,8 @@ def test_copies_of_the_bank_and_of_each_other_are_dropped():
         write_questions(lambda _: "I like the number one.", TEXTS, 2, most=2)
     with pytest.raises(DataError, match="hold no statements"):
         write_questions(lambda _: "", TEXTS, 2, most=1)
+    nothing = write_questions(lambda _: "I like the number one.", TEXTS, 2, most=2, least=0)
+    assert (nothing.texts, nothing.n_written, nothing.n_copies) == ({}, 2, 2)
 
 
 @pytest.mark.model
@@ -86,3 +88,20 @@ def test_a_new_question_is_worth_what_it_tells_of_the_targets(engine):
         estimated_gains(belief, ["q0"])
     with pytest.raises(DataError, match="no targets"):
         estimated_gains(LanguageModel(engine, engine.tokenizer, texts, 5).begin(1), ["q1"])
+
+
+@pytest.mark.model
+def test_what_an_answer_told_is_what_it_took_off_the_surprise_of_the_targets(engine):
+    model = LanguageModel(engine, engine.tokenizer, TEXTS, 5, targets=("q4", "q3"))
+    belief = model.begin(3)
+    belief.observe(np.array([0, 1, 0]), np.array([2, 4, 1]))
+    found = realised_gains(belief, ["q2"], np.array([[4], [-1], [2]]), np.array([[1, 5], [2, 2], [3, 3]]))
+    column = {item: number for number, item in enumerate(model.items)}
+    told = (*belief.histories[2], (column["q2"], 1))
+    expected = 0.0
+    for target, option in (("q4", 2), ("q3", 2)):
+        prompts = [model.prompt(history, column[target]) for history in (belief.histories[2], told)]
+        before, after = model.answers(prompts)[:, option]
+        expected += float(np.log2(after / before))
+    assert found["gain"].is_nan().to_list() == [False, True, False]
+    assert found["gain"][2] == pytest.approx(expected, abs=1e-5)

@@ -41,4 +41,18 @@ def interview_tables() -> dict[str, pl.DataFrame]:
         "interview_identification": pl.DataFrame(found, infer_schema_length=None),
         "interview_prediction": pl.DataFrame(predicted),
         "interview_questions": pl.DataFrame(asked),
+        "interview_rounds": pl.DataFrame(
+            [
+                {
+                    "number": n,
+                    "gain": gain,
+                    "low": gain - 0.01,
+                    "high": gain + 0.01,
+                    "n": 16,
+                    "kept": kept,
+                    "synthetic_share": 0.0,
+                }
+                for n, gain, kept in ((0, 0.05, 0), (1, 0.07, 40), (2, 0.06, 40))
+            ]
+        ),
     }

@@ -9,6 +9,8 @@ CODED = {
     "responder_calibration": {"predictor"},
     "responder_probes": {"target", "state"},
     "responder_people": {"reader"},
+    "responder_synthetic": {"source"},
+    "responder_novel": {"kind"},
 }
 """Columns that hold the package's own words, by table."""
 MARGINALS, MODEL = "item marginals", "language model, "
@@ -53,6 +55,25 @@ def responder_tables() -> dict[str, pl.DataFrame]:
             ("noisy twins", -0.1, 1.0, 0.9),
         )
     ]  # fmt: skip
+    made = [
+        {"source": source, "mean": off, "sd": off / 2, "correlation": off / 3, "eigenvalues": off, "spread": wide,
+         "copies": 0.02, **{f"{name}_{end}": ends for name in ("mean", "sd", "correlation", "spread", "copies")
+                            for end, ends in (("low", low), ("high", high))}}
+        for source, off, wide, low, high in (
+            ("as many people", 0.21, 1.0, 0.15, 1.2), ("language model, trained", 0.4, 0.5, None, None),
+            ("graded response", 0.2, 0.9, None, None), ("item marginals", 0.22, 0.4, None, None),
+        )
+    ]  # fmt: skip
+    asked = [
+        {"item": item, "text": text, "kind": kind, "gain": gain, "low": gain - 0.02, "high": gain + 0.03,
+         "entropy": 2.0, "realised": came, "realised_low": came and came - 0.1, "realised_high": came and came + 0.1}
+        for item, text, kind, gain, came in (
+            ("new-1", "I enjoy fixing old clocks.", "written", 0.06, None),
+            ("new-2", "I keep letters from friends.", "written", 0.04, None),
+            ("patience-3", "I stay calm when I am kept waiting.", "of the bank", 0.05, 0.12),
+            ("prudence-1", "I act before I think.", "of the bank", 0.07, -0.02),
+        )
+    ]  # fmt: skip
     history = {"epoch": [0, 1, 2], "step": [0, 100, 200], "train_loss": [None, 1.5, 1.4]}
     history |= {"validation_loss": [2.5, 1.5, 1.45], "best": [False, False, True]}
     return {
@@ -61,4 +82,8 @@ def responder_tables() -> dict[str, pl.DataFrame]:
         "responder_calibration": pl.DataFrame(bins),
         "responder_probes": pl.DataFrame(probes, infer_schema_length=None),
         "responder_people": pl.DataFrame(people),
+        "responder_synthetic": pl.DataFrame(made).with_columns(people=pl.lit(24), items=pl.lit(8)),
+        "responder_novel": pl.DataFrame(asked, infer_schema_length=None).with_columns(
+            targets=pl.lit(4), n=pl.lit(8), n_written=pl.lit(21), n_copies=pl.lit(17), n_requests=pl.lit(8)
+        ),
     }

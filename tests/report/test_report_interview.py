@@ -66,3 +66,12 @@ def test_a_profile_fits_a_narrow_terminal():
     assert "+0.4 [-0.1, +0.9]" in text
     assert "Aesthetic appreciation" in text
     assert "-0.7" in text
+
+
+def test_rounds_of_learning_are_said_with_the_one_that_was_kept():
+    (text,) = spoken.rounds(TABLES["interview_rounds"])
+    assert "0.050 [0.040, 0.060] as it was taught, 0.070 [0.060, 0.080] having learned from 40 interviews" in text
+    assert text.endswith("Round 1 was kept.")
+    falling = TABLES["interview_rounds"].with_columns(gain=-pl.col("number").cast(pl.Float64))
+    (worse,) = spoken.rounds(falling)
+    assert worse.endswith("No round was better than what it was taught.")

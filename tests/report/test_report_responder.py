@@ -5,6 +5,7 @@ from responder_tables import responder_tables
 
 from personascope.report import figures_responder as drawn
 from personascope.report import sentences_responder as spoken
+from personascope.report.theme import SERIES
 
 TABLES = responder_tables()
 
@@ -41,6 +42,24 @@ def test_who_knows_people_again_is_said_beside_a_guess():
     assert "language model, trained 0.40" in first
 
 
+def test_people_who_are_made_up_are_said_beside_as_many_people():
+    means, correlations, spread, copies = spoken.synthetic(TABLES["responder_synthetic"])
+    assert "24 of each kind are off by: as many people 0.21 [0.15, 1.20], language model, trained 0.40, graded" in means
+    assert "real ones, by: as many people 1.00" in spread and "all 8 items" in copies and "off by" in correlations
+
+
+def test_new_questions_are_said_with_what_became_of_such_expectations():
+    written, best, borne_out = spoken.novel(TABLES["responder_novel"])
+    assert written == "Asked 8 times, the model wrote 21 statements, 17 of them near copies."
+    assert "“I enjoy fixing old clocks.” is expected to tell most, 0.060 [0.040, 0.090] bits about 4 held-out" in best
+    assert borne_out.startswith(
+        "Of 2 items that people have answered it expects 0.060 bits on average; their answers took"
+    )
+    assert "0.050 bits off" in borne_out
+    bank = TABLES["responder_novel"].filter(kind="of the bank")
+    assert len(spoken.novel(bank)) == 2
+
+
 def test_figures_hold_every_predictor_state_and_layer():
     figure = drawn.errors(TABLES)
     assert sorted(trace.name for trace in figure.data if trace.showlegend) == [
@@ -52,6 +71,9 @@ def test_figures_hold_every_predictor_state_and_layer():
     assert len(drawn.calibration(TABLES).data) == 1 + 2 * 2
     people = drawn.people(TABLES)
     assert [len(trace.x) for trace in people.data] == [1] * 10  # five readers, two measures
+    assert [len(trace.x) for trace in drawn.synthetic(TABLES).data] == [1] * 20  # four sources, five measures
+    questions = drawn.novel(TABLES)
+    assert {trace.marker.color for trace in questions.data if len(trace.x)} == set(SERIES[:2])
     probes = drawn.probes(TABLES)
     assert len(probes.data) == 3 * 5
     assert {trace.meta["layer"] for trace in probes.data if trace.visible} == {16}

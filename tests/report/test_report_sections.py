@@ -96,17 +96,19 @@ TABLE_SECTIONS = {
         f"planted_{name}": "planted"
         for name in ("recovery", "utilities", "opposition", "cosines", "transfer", "steering")
     },
-    **{f"interview_{name}": "interviews" for name in ("identification", "prediction", "questions")},
+    **{f"interview_{name}": "interviews" for name in ("identification", "prediction", "questions", "rounds")},
     **{f"responder_{name}": "responder" for name in ("training", "errors", "calibration")},
     "responder_probes": "reader-states",
     "responder_people": "reader-states",
+    "responder_synthetic": "reader-writes",
+    "responder_novel": "reader-writes",
 }
 WORDS_ONLY = {"hexaco_power", "hexaco_components", "hexaco_just_helpful", "hexaco_reasons"}
 WORDS_ONLY |= {"stated_ratings", "written_refusals", "written_judging", "persona_clusters", "persona_representatives"}
 WORDS_ONLY |= {"persona_tracking", "shift_levels", "steered_answers", "facet_selectivity_index"}
 WORDS_ONLY |= {"cross_differences", "steered_judge", "span_judge"}
 WORDS_ONLY |= {"tuning_runs", "tuning_examples", "tuning_closure", "tuning_drift", "tuning_compared"}
-WORDS_ONLY |= {"tuning_unrequested_totals", "tuning_selected", "responder_training"}
+WORDS_ONLY |= {"tuning_unrequested_totals", "tuning_selected", "responder_training", "interview_rounds"}
 WORDS_ONLY |= {"planted_opposition", "planted_cosines", "planted_transfer", "planted_steering"}
 """Alone they have words but no figure; just_helpful needs the residuals for one."""
 SUPPORT = "hexaco_just_helpful_residuals"
@@ -239,6 +241,7 @@ def test_several_models_give_a_block_each_then_what_is_of_no_model_then_the_comp
         "patching",
         "responder",
         "reader-states",
+        "reader-writes",
         "facet-steering",
         "taught",
         "toward-ideal",
@@ -354,6 +357,7 @@ def test_selectors_are_those_the_section_can_obey(whole):
         "patching": ["position"],
         "responder": [],
         "reader-states": ["layer"],
+        "reader-writes": [],
         "facet-steering": ["facet", "layer"],
         "taught": [],
         "toward-ideal": ["run"],

@@ -123,7 +123,9 @@ def plain_slope(items: pl.DataFrame, key: int | None = None) -> float:
 
 
 def matched(data: Comparison, direction: Direction, base: pl.DataFrame, target: float) -> Match:
-    """The strength at which a direction moves the validation items as far as training did, of the sign that goes there.
+    """The strength at which a direction moves the validation items as far as training did.
+
+    Of both signs the one goes there that does so, or does so more, at the smallest strength.
 
     Args:
         data: see `Comparison`.
@@ -146,9 +148,11 @@ def matched(data: Comparison, direction: Direction, base: pl.DataFrame, target: 
             ask([strength])
         return known[strength]
 
-    ask([sign * coefficient for sign in _SIGNS for coefficient in part.coefficients])
+    least, *more = sorted(part.coefficients)
+    ask([sign * least for sign in _SIGNS])
     goal = np.sign(target) or 1.0
-    sign = max(_SIGNS, key=lambda one: max(goal * known[one * coefficient] for coefficient in part.coefficients))
+    sign = max(_SIGNS, key=lambda one: goal * known[one * least])
+    ask([sign * coefficient for coefficient in more])
     return matched_coefficient(response, target, [sign * coefficient for coefficient in part.coefficients])
 
 

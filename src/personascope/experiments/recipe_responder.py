@@ -54,17 +54,43 @@ class RecognitionPart(Part):
     answers: Annotated[int, Field(ge=1)] = 10
 
 
+class SyntheticPart(Part):
+    """People drawn from the taught model: `people` of them answer `items` items that were learned from, one by one.
+
+    They are compared with the tested people, beside as many of these and as many drawn from models of answers.
+    """
+
+    people: Annotated[int, Field(ge=8)] = 24
+    items: Annotated[int, Field(ge=3)] = 8
+
+
+class NovelPart(Part):
+    """Statements that no item says: the model writes up to `questions` of them, and the taught one reads transcripts.
+
+    What it expects their answers to tell of `targets` held-out items is worked out after `answers` answers of each of
+    `interviews` tested people, beside as many unseen items, of which it is known what their answers told.
+    """
+
+    questions: Annotated[int, Field(ge=1)] = 4
+    targets: Annotated[int, Field(ge=1)] = 4
+    answers: Annotated[int, Field(ge=0)] = 4
+    interviews: Annotated[int, Field(ge=2)] = 8
+
+
 class InterviewerPart(Part):
     """A second adapter that learns which question comes next, from plans by expected information about traits.
 
     `people`: of those who are learned from, one planned interview of `questions` questions each. `interviews`: tested
-    people whom it then asks as many, beside the planner and random questions.
+    people whom it then asks as many, beside the planner and random questions. `rounds`: of expert iteration, at most:
+    it learns from those interviews of its own that told most of held-out items, until people of validation gain no
+    more.
     """
 
     people: Annotated[int, Field(ge=2)] = 80
     questions: Annotated[int, Field(ge=1)] = 6
     interviews: Annotated[int, Field(ge=8)] = 16
     epochs: Annotated[int, Field(ge=1)] | None = None
+    rounds: Annotated[int, Field(ge=0)] = 0
 
 
 class ResponderRecipe(Study):
@@ -74,7 +100,8 @@ class ResponderRecipe(Study):
     into those who are learned from, those by whom training stops, and those who are tested. `held_out`: share of the
     items of each domain and key that tested people are never asked, `unseen`: share whose answers nobody's training
     holds. `interviews`: tested people whose answers are predicted; `at`: after how many questions. `traits`: of the
-    graded response model beside it. `probes`, `steering`, `recognition`, `interviewer`: null leaves them out.
+    graded response model beside it. `probes`, `steering`, `recognition`, `synthetic`, `novel`, `interviewer`: null
+    leaves them out.
     """
 
     study: Literal["responder"] = "responder"
@@ -93,6 +120,8 @@ class ResponderRecipe(Study):
     probes: TraitProbesPart | None = TraitProbesPart()
     steering: TraitSteeringPart | None = TraitSteeringPart()
     recognition: RecognitionPart | None = None
+    synthetic: SyntheticPart | None = None
+    novel: NovelPart | None = None
     interviewer: InterviewerPart | None = None
     rows_per_shard: Annotated[int, Field(ge=1)] = 512
 
@@ -104,6 +133,8 @@ class ResponderRecipe(Study):
             raise ValueError("the shares of `split` must sum to 1, and `held_out` and `unseen` leave items to ask")
         if self.steering is not None and (self.probes is None or self.steering.layer not in self.probes.layers):
             raise ValueError("steering goes along directions that are fitted where `probes.layers` looks")
+        if self.novel is not None and (self.novel.answers > self.questions or self.novel.interviews > self.interviews):
+            raise ValueError("`novel` reads the interviews that are held: no more `answers`, no more `interviews`")
         return self
 
     @property

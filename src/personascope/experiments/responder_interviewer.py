@@ -11,6 +11,7 @@ import polars as pl
 from personascope.experiments.collecting import Progress, named
 from personascope.experiments.interview_tables import questions_table
 from personascope.experiments.recipe_responder import InterviewerPart, ResponderRecipe
+from personascope.experiments.responder_iteration import ITERATED, iterated
 from personascope.experiments.responder_material import Material
 from personascope.experiments.runs import RunFolder
 from personascope.instruments.responses import Responses
@@ -46,7 +47,8 @@ def interviewer_tables(
 
     Returns:
         "interview_prediction" and "interview_questions" as the study of interviews has them: how well the graded
-        response model predicts held-out items from the answers that each of them collected.
+        response model predicts held-out items from the answers that each of them collected. "interview_rounds" where
+        the taught one goes on to learn from its own interviews.
     """
     part = recipe.interviewer
     assert part is not None
@@ -75,7 +77,12 @@ def interviewer_tables(
     run.seconds["train interviewer"] = time.monotonic() - started
     with attached(engine, trained.folder):
         hold(reading, asking.planner(TAUGHT))
-    return run.stage(
+    rounds: Tables = {}
+    if part.rounds:
+        rounds["interview_rounds"], best = iterated(engine, asking, reading, graded, material, recipe, run, progress)
+        with attached(engine, best):
+            hold(reading, asking.planner(ITERATED))
+    return rounds | run.stage(
         "asked",
         lambda: {
             f"interview_{kind}": pl.concat(

@@ -7,6 +7,8 @@ by the model, and not by the models of answers that stand beside it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from personascope.experiments.responder_people import recognition_table
 from personascope.experiments.responder_plans import answer_rows, reader, reading_plans
 from personascope.experiments.responder_steering import steered_tables
 from personascope.experiments.responder_tables import TRAINED, UNTRAINED, answer_tables, probe_tables
+from personascope.experiments.responder_writing import novel_table, synthetic_items, synthetic_table
 from personascope.experiments.results_responder import responder_results
 from personascope.experiments.runs import RunFolder
 from personascope.models.adapters import attached
@@ -56,6 +59,7 @@ def run_responder(recipe: ResponderRecipe, folder: Path, progress: Progress, *, 
         if recipe.steering is not None:
             states = stores[TRAINED]["states"]
             tables |= steered_tables(engine, states, material, recipe, run, progress)
+        tables |= _made_up(engine, material, recipe, run, progress)
     if recipe.interviewer is not None:
         tables |= interviewer_tables(engine, material, recipe, run, progress)
     run.write_results(responder_results(tables))
@@ -71,6 +75,8 @@ def load_responder(recipe: ResponderRecipe) -> tuple[Material, HookEngine]:
         PersonascopeError: everything that can be found wrong before the first row.
     """
     material = load_material(recipe)
+    if recipe.synthetic is not None:
+        synthetic_items(material, recipe.synthetic, recipe.seed)
     engine = load_model_part(recipe.model)
     if recipe.probes is not None:
         require_layers(engine, recipe.probes.layers)
@@ -117,13 +123,35 @@ def _tables(
     return tables
 
 
+def _made_up(
+    engine: HookEngine, material: Material, recipe: ResponderRecipe, run: RunFolder, progress: Progress
+) -> dict[str, pl.DataFrame]:
+    """People and questions that the taught model makes up."""
+    how: dict[str, Any] = {"n_resamples": recipe.resamples, "seed": recipe.seed}
+    makers: dict[str, Callable[[], pl.DataFrame]] = {}
+    if recipe.synthetic is not None:
+        makers["synthetic"] = lambda: synthetic_table(engine, material, recipe)
+    if recipe.novel is not None:
+        makers["novel"] = lambda: novel_table(engine, material, recipe, how)
+    tables: dict[str, pl.DataFrame] = {}
+    for name, make in makers.items():
+        progress(name, 0, 1)
+        tables |= run.stage(name, partial(_one_table, f"responder_{name}", make))
+        progress(name, 1, 1)
+    return tables
+
+
+def _one_table(name: str, make: Callable[[], pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    return {name: make()}
+
+
 def _facts(stores: dict[str, dict[str, ActivationStore]], material: Material) -> dict[str, Any]:
     flat = {store.name: store for own in stores.values() for store in own.values()}
     return store_facts(flat) | {"notes": list(material.train.notes)}
 
 
 def estimate_responder(recipe: ResponderRecipe) -> list[PlanLine]:
-    """Lines of the study; statistics are not counted, nor early stopping."""
+    """Lines of the study; what the model makes up, its own interviews and statistics are not counted."""
     material, engine = load_responder(recipe)
     plans = reading_plans(engine, material, recipe, UNTRAINED)
     rate = tokens_per_second(engine, plans["answers"])

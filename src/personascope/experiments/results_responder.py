@@ -47,6 +47,13 @@ def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Reco
             "n",
             ["reader", "people", "rank", "top_1"],
         )
+    if "responder_synthetic" in tables:
+        found["synthetic"] = [{"name": "synthetic people", **row} for row in tables["responder_synthetic"].to_dicts()]
+    if "responder_novel" in tables:
+        found["novel"] = [
+            {"name": "expected gain of a question", "value": row.pop("gain"), **row}
+            for row in tables["responder_novel"].to_dicts()
+        ]
     if "facet_selectivity_rows" in tables:
         found["selectivity"] = [
             {"name": "selectivity index", **row} for row in tables["facet_selectivity_index"].to_dicts()
@@ -54,4 +61,7 @@ def responder_results(tables: Mapping[str, pl.DataFrame]) -> dict[str, list[Reco
         found["traits"] = [{"name": "trait steered", **row} for row in tables["facet_selectivity_rows"].to_dicts()]
     if "interview_prediction" in tables:
         found["interviews"] = prediction_records(tables["interview_prediction"])
+    if "interview_rounds" in tables:
+        keys = ["number", "kept", "synthetic_share"]
+        found["rounds"] = records(tables["interview_rounds"], "bits by question of held-out people", "gain", "n", keys)
     return found

@@ -65,8 +65,9 @@ def base_plan(engine: HookEngine, asked: Questionnaire, items: TestItems, recipe
 def tuned_plan(
     engine: HookEngine, name: str, asked: Questionnaire, items: TestItems, recipe: IdealSelfRecipe, *, first: bool
 ) -> Plan:
-    """The test items as self, ideal and helpful assistant; the first run is asked them in further wordings too."""
-    again = tuple(persona for persona in asked.respondents if persona.name in (OWN, IDEAL, OTHER))
+    """The test items as self and ideal; the first run as the helpful assistant too, and in further wordings."""
+    personas = (OWN, IDEAL, OTHER) if first else (OWN, IDEAL)
+    again = tuple(persona for persona in asked.respondents if persona.name in personas)
     phrasings = asked.phrasings if first else 1
     whole = replace(asked, bank=items.test, short=items.test, phrasings=phrasings, respondents=again)
     return _fewer(questionnaire_plan(f"after-{name}", engine, whole, kept(recipe)))

@@ -55,7 +55,7 @@ class Round:
 
     Args:
         number: from 0, the interviewer as it was.
-        gain: mean bits by question of held-out people; `low` and `high` its 95 % interval.
+        gain: mean bits by question of `n` held-out people; `low` and `high` its 95 % interval.
         kept: interviews that the next round learns from.
         synthetic_share: of synthetic people among those interviewed.
     """
@@ -64,6 +64,7 @@ class Round:
     gain: float
     low: float
     high: float
+    n: int
     kept: int
     synthetic_share: float
 
@@ -110,7 +111,7 @@ def expert_iteration(
 
 
 def rounds_frame(rounds: Sequence[Round]) -> pl.DataFrame:
-    """One row per round: number, gain, low, high, kept, synthetic_share."""
+    """One row per round: number, gain, low, high, n, kept, synthetic_share."""
     return pl.DataFrame([vars(one) for one in rounds])
 
 
@@ -120,7 +121,7 @@ def _judged(number: int, scores: Float[np.ndarray, " interview"], kept: int, sha
         raise DataError("No held-out person has a score.", "", "Judge by items that they answered.")
     reach = 1.96 * known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else np.inf
     mean = float(known.mean())
-    return Round(number, mean, mean - float(reach), mean + float(reach), kept, share)
+    return Round(number, mean, mean - float(reach), mean + float(reach), len(known), kept, share)
 
 
 def _within_people(

@@ -11,11 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from jaxtyping import Integer
 
 from personascope.errors import DataError
 from personascope.instruments.audit.duplicates import find_duplicates
+from personascope.instruments.option_codes import MISSING
 from personascope.instruments.upscale_prompts import parse_candidates
 from personascope.interviews.language_model import LanguageModel, TranscriptBelief
+from personascope.interviews.metrics import surprises
 
 _SHOWN = 6
 _REQUEST = """Statements that people rate about themselves, from "strongly disagree" to "strongly agree":
@@ -47,6 +50,7 @@ def write_questions(
     *,
     batch: int = 5,
     most: int | None = None,
+    least: int = 1,
     seed: int = 0,
 ) -> NovelQuestions:
     """Let a model write statements until there are n that differ from the bank's and from each other.
@@ -59,10 +63,11 @@ def write_questions(
         n: how many are wanted.
         batch: statements of a request.
         most: requests after which it stops with what there is; by default 4 n / batch.
+        least: fewer than these are an error.
         seed: of what is shown.
 
     Raises:
-        DataError: nothing usable was written.
+        DataError: fewer than `least` usable ones were written.
     """
     rng, texts, known = np.random.default_rng(seed), list[str](), list(bank.values())
     limit, written, asked = (most if most is not None else -(-4 * n // batch)), 0, 0
@@ -72,10 +77,12 @@ def write_questions(
         candidates, asked = parse_candidates(answer)[:batch], asked + 1
         written += len(candidates)
         texts = _without_copies(known, texts, candidates)
-    if not texts:
+    if len(texts) < least:
         raise DataError(
-            f"No new question was written in {asked} requests.",
-            f"Of {written} statements all say what the bank says." if written else "The answers hold no statements.",
+            f"{len(texts) or 'No'} new question{'s were' if len(texts) > 1 else ' was'} written in {asked} requests.",
+            f"Of {written} statements all others say what the bank says."
+            if written
+            else "The answers hold no statements.",
             "Ask a larger model, or raise its temperature.",
         )
     return NovelQuestions(
@@ -114,7 +121,7 @@ def estimated_gains(belief: TranscriptBelief, questions: Sequence[str]) -> pl.Da
     spent = [item for item in questions if item in model.targets or place[item] in asked]
     if spent:
         raise DataError(f"{spent[0]!r} is a target or was asked.", "It tells nothing new.", "Leave it out.")
-    columns = np.array([place[item] for item in questions])
+    columns = np.array([place[item] for item in questions], dtype=np.int64)
     gains, entropies = belief.information_of(columns)
     rows, which = (index.ravel() for index in np.indices(gains.shape))
     return pl.DataFrame(
@@ -125,3 +132,38 @@ def estimated_gains(belief: TranscriptBelief, questions: Sequence[str]) -> pl.Da
             "entropy": entropies.ravel(),
         }
     )
+
+
+def realised_gains(
+    belief: TranscriptBelief,
+    questions: Sequence[str],
+    answers: Integer[np.ndarray, "interview question"],
+    truth: Integer[np.ndarray, "interview target"],
+) -> pl.DataFrame:
+    """What the answers that people gave told of the targets: what `estimated_gains` was an expectation of.
+
+    Args:
+        belief: of a `LanguageModel` with targets.
+        questions: item ids that people have answered.
+        answers: theirs to the questions, options from 1, -1 where there is none.
+        truth: theirs to the model's targets.
+
+    Returns:
+        One row per interview and question: interview, item, gain (bits that the answer took off the surprise of the
+        targets, summed; below 0 where it misled, NaN where an answer is missing).
+    """
+    model: LanguageModel = belief.model
+    place = {item: column for column, item in enumerate(model.items)}
+    targets = np.array([place[target] for target in model.targets])
+    before = surprises(belief.predict(targets), truth.astype(int))
+    rows = []
+    for column, item in enumerate(questions):
+        given = answers[:, column].astype(int)
+        known = np.flatnonzero(given != MISSING)
+        gain = np.full(len(given), np.nan)
+        if len(known):
+            after = belief.pick(known)
+            after.observe(np.full(len(known), place[item]), given[known] - 1)
+            gain[known] = (before[known] - surprises(after.predict(targets), truth[known].astype(int))).sum(axis=1)
+        rows += [{"interview": row, "item": item, "gain": float(value)} for row, value in enumerate(gain)]
+    return pl.DataFrame(rows, schema={"interview": pl.Int64, "item": pl.String, "gain": pl.Float64})

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from personascope.errors import DataError
 from personascope.instruments.option_codes import MISSING
 from personascope.instruments.responses import Responses
-from personascope.interviews.respondents import RespondentModel
+from personascope.interviews.respondents import Belief, Chosen, RespondentModel
 
 MOST_SYNTHETIC = 0.5
 """Share of rows beyond which synthetic people would be trained on each other."""
@@ -40,7 +40,7 @@ def sample_people(model: RespondentModel, n: int, *, seed: int = 0, name: str = 
         belief, rows = model.begin(len(orders)), np.arange(len(orders))
         values = np.zeros((len(orders), len(model.items)), dtype=np.int8)
         for items in orders.T:
-            p = belief.predict()[rows, items]
+            p = _expected(belief, items)
             drawn = np.array([rng.random() for rng in rngs])
             options = (drawn[:, None] > p.cumsum(axis=1)[:, :-1]).sum(axis=1)
             belief.observe(items, options)
@@ -48,6 +48,18 @@ def sample_people(model: RespondentModel, n: int, *, seed: int = 0, name: str = 
         blocks.append(values)
     ids = tuple(f"{name}-{number + 1}" for number in range(n))
     return Responses(np.concatenate(blocks), tuple(model.items), ids, model.n_options)
+
+
+def _expected(belief: Belief, items: Chosen) -> Float[np.ndarray, "interview option"]:
+    """p(answer) of one item of each interview; nothing is worked out for the others, of which there may be hundreds."""
+    found = np.zeros((belief.n, 0))
+    for item in np.unique(items):
+        rows = np.flatnonzero(items == item)
+        p = belief.pick(rows).predict(np.array([item]))[:, 0]
+        if not found.shape[1]:
+            found = np.zeros((belief.n, p.shape[1]))
+        found[rows] = p
+    return found
 
 
 @dataclass(frozen=True, eq=False)

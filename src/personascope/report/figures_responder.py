@@ -8,11 +8,13 @@ import polars as pl
 from personascope.report.dots import Panel, column, number_with_interval, persona_panels
 from personascope.report.figures_interview import curve_traces, empty_panels
 from personascope.report.outline import Tables
-from personascope.report.theme import CONTROL, INK, SERIES, TEXT_BASELINE, new_figure
-from personascope.report.wording import label, number, pretty
+from personascope.report.theme import CONTROL, INK, SERIES, TEXT_BASELINE, PersonaStyle, new_figure
+from personascope.report.wording import excerpt, figure_text, label, number, pretty
 
 _BASELINE, _BOUND, _MODEL = "item marginals", "the population itself", "language model"
 _ROW, _ABOVE, _BELOW = 34, 78, 58
+_STATEMENT = 60
+"""Characters of a statement beside a row."""
 
 
 def errors(tables: Tables) -> go.Figure:
@@ -106,6 +108,41 @@ def people(tables: Tables) -> go.Figure:
     frame = tables["responder_people"].rename({"reader": "persona", "low": "log2_p_low", "high": "log2_p_high"})
     panels = (Panel("log2_p", "log2 posterior", "bits"), Panel("top_1", "put first", "share", (0.0, 1.0)))
     return persona_panels(frame, panels)
+
+
+def synthetic(tables: Tables) -> go.Figure:
+    """How far people who were made up are from people, measure by measure.
+
+    Args:
+        tables: "responder_synthetic" (see `experiments.responder_writing`).
+    """
+    panels = (
+        Panel("mean", "means", "options"),
+        Panel("sd", "spreads of items", "options"),
+        Panel("correlation", "correlations", "r"),
+        Panel("spread", "spread of people", "made up : real"),
+        Panel("copies", "copies", "share", (0.0, 1.0)),
+    )
+    return persona_panels(tables["responder_synthetic"].rename({"source": "persona"}), panels)
+
+
+def novel(tables: Tables) -> go.Figure:
+    """What answers to each question are expected to tell, and what they told; written ones above those of the bank.
+
+    Args:
+        tables: "responder_novel" (see `experiments.responder_writing`).
+    """
+    frame = tables["responder_novel"].rename({"item": "persona", "low": "gain_low", "high": "gain_high"})
+    kinds = frame["kind"].unique(maintain_order=True).to_list()
+    colours = dict(zip(kinds, SERIES, strict=False))
+    styles = {row["persona"]: PersonaStyle(colours[row["kind"]], "circle") for row in frame.iter_rows(named=True)}
+    panels = (
+        Panel("gain", "expected to tell", "bits"),
+        Panel("realised", "told", "bits"),
+        Panel("entropy", "uncertainty of the answer", "bits"),
+    )
+    names = [figure_text(excerpt(f"{row['kind']}: {row['text']}", _STATEMENT)) for row in frame.iter_rows(named=True)]
+    return persona_panels(frame, panels, styles, names).update_layout(margin={"l": 420})
 
 
 def predictor_styles(frame: pl.DataFrame) -> dict[str, tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from personascope.report import figures_interview as drawn
 from personascope.report import sentences_interview as spoken
-from personascope.report.outline import Outline, Part
+from personascope.report.outline import Outline, Part, no_figure
 
 INTERVIEW = (
     Outline(
@@ -34,6 +34,7 @@ INTERVIEW = (
                 spoken.asked,
                 lambda tables, _: drawn.asked(tables),
             ),
+            Part("interview_rounds", "interview-rounds", "", spoken.rounds, no_figure),
         ),
         "People who are to be found answer as the model that looks for them has it, so bits are optimistic: the order "
         "of the planners is the result. Hindsight knows the answers beforehand; it is a bound, no planner.",

@@ -56,4 +56,29 @@ RESPONDER = (
         "The state has read the answers, so only what goes beyond them is the model's own. Uncertainty and the worth "
         "of a question are those of noisy twins, which the model does not see.",
     ),
+    Outline(
+        "reader-writes",
+        "What it makes up",
+        (
+            Part(
+                "responder_synthetic",
+                "responder-synthetic",
+                "Answers drawn from the taught model, one after the other: how far their means, spreads and "
+                "correlations are from those of tested people. Bar: 95 % of samples of as many people; other sources "
+                "are drawn once.",
+                spoken.synthetic,
+                lambda tables, _: drawn.synthetic(tables),
+            ),
+            Part(
+                "responder_novel",
+                "responder-novel",
+                "Questions: what the taught model expects their answers to tell of held-out items, and what the "
+                "answers of people told, where people have answered. Bars: 95 % over interviews.",
+                spoken.novel,
+                lambda tables, _: drawn.novel(tables),
+            ),
+        ),
+        "A few people are far from all of them by chance, so as many real ones stand beside. Nobody has answered a new "
+        "question: its worth is the model's own opinion, which is checked on items of the bank that are as new to it.",
+    ),
 )

@@ -79,6 +79,25 @@ def asked(frame: pl.DataFrame) -> list[str]:
     return texts or ["Which questions were asked is not known."]
 
 
+def rounds(frame: pl.DataFrame) -> list[str]:
+    """Whether an interviewer that learns from its best interviews gets better."""
+    known = frame.drop_nulls("gain").sort("number", maintain_order=True)
+    if known.is_empty():
+        return ["What rounds of learning came to was not measured."]
+    said = [
+        f"{estimate(row['gain'], row['low'], row['high'])}"
+        + (f" having learned from {row['kept']} interviews of its own" if row["number"] else " as it was taught")
+        for row in known.to_dicts()
+    ]
+    best = int(known.sort("gain", descending=True, maintain_order=True)["number"][0])
+    share = max(float(one) for one in known["synthetic_share"])
+    return [
+        f"Bits by question that the interviewer's questions take off the surprise of answers of held-out people: "
+        f"{listed(said)}. " + (f"Round {best} was kept." if best else "No round was better than what it was taught.")
+        + (f" At most {number(share)} of the people it learned from are synthetic." if share else "")
+    ]  # fmt: skip
+
+
 def named(name: str) -> str:
     """A planner or a model of respondents, within a sentence: as it is written, escaped and not too long."""
     shown = pretty(name)

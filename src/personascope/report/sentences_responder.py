@@ -8,9 +8,10 @@ import polars as pl
 
 from personascope.report.findings import Row
 from personascope.report.sentences_interview import named
-from personascope.report.wording import estimate, listed, number, pretty, share
+from personascope.report.wording import estimate, excerpt, listed, number, pretty, share
 
 _MARGINALS = "item marginals"
+_WRITTEN = "written"
 
 
 def training(frame: pl.DataFrame) -> list[str]:
@@ -100,6 +101,58 @@ def people(frame: pl.DataFrame) -> list[str]:
     if n:
         text = f"log2 posterior of the true person among {n}, a guess being {number(-log2(n))}: {listed(said)}."
     return [text, *([f"It is put first in these shares of interviews: {listed(first)}."] if first else [])]
+
+
+def synthetic(frame: pl.DataFrame) -> list[str]:
+    """How like people those are who were drawn, beside as many people."""
+    rows = frame.drop_nulls("mean").to_dicts()
+    if not rows:
+        return ["Whether people who are made up are like people was not measured."]
+    texts = []
+    for measure, what in (
+        ("mean", "From the item means of the tested people, in options, {n} of each kind are off by"),
+        ("correlation", "From the correlations of items they are off by"),
+        ("spread", "People's mean answers spread, as a multiple of real ones, by"),
+    ):
+        said = [f"{named(row['source'])} {_among_samples(row, measure)}" for row in rows if row[measure] is not None]
+        if said:
+            texts.append(f"{what.format(n=rows[0]['people'])}: {listed(said)}.")
+    copied = [f"{named(row['source'])} {number(row['copies'])}" for row in rows if row["copies"] is not None]
+    if copied:
+        text = f"These shares answer all {rows[0]['items']} items as somebody does whom the model was taught about"
+        texts.append(f"{text}, which few items make likely for anybody: {listed(copied)}.")
+    return texts
+
+
+def novel(frame: pl.DataFrame) -> list[str]:
+    """What was written, and whether the model's opinion of questions is borne out where that can be seen."""
+    if frame.is_empty() or frame["gain"].null_count() == frame.height:
+        return ["What questions are worth was not measured."]
+    first = frame.row(0, named=True)
+    new = frame.filter(pl.col("realised").is_null() & (pl.col("kind") == _WRITTEN)).drop_nulls("gain")
+    asked, wrote, copies = (first[f"n_{name}"] for name in ("requests", "written", "copies"))
+    texts = [f"Asked {asked} times, the model wrote {wrote} statements, {copies} of them near copies."]
+    if new.height:
+        best = new.sort("gain", descending=True).row(0, named=True)
+        gain = estimate(best["gain"], best["low"], best["high"])
+        texts.append(
+            f"The answer to “{excerpt(best['text'], 90)}” is expected to tell most, {gain} bits about "
+            f"{best['targets']} held-out items (n = {best['n']} interviews)."
+        )
+    seen = frame.drop_nulls(["gain", "realised"])
+    if seen.height:
+        expected, came = (number(float(seen[name].to_numpy().mean())) for name in ("gain", "realised"))
+        texts.append(
+            f"Of {seen.height} items that people have answered it expects {expected} bits on average; their answers "
+            f"took {came} bits off its surprise."
+        )
+    return texts
+
+
+def _among_samples(row: Row, measure: str) -> str:
+    """With the range of samples, which only people have."""
+    ends = row.get(f"{measure}_low"), row.get(f"{measure}_high")
+    return number(row[measure]) if None in ends else estimate(row[measure], *ends)
 
 
 def _gain(row: Row) -> str:
