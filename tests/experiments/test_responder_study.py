@@ -136,7 +136,7 @@ def test_new_questions_stand_beside_items_that_are_as_new(folder):
     assert written["realised"].null_count() == written.height
     assert not set(written["text"]) & set(material.texts.values())
     row = asked.row(0, named=True)
-    assert 1 <= row["n_requests"] <= 4 and row["n_written"] - row["n_copies"] >= written.height
+    assert 1 <= row["n_requests"] <= 4 and row["n_written"] - row["n_unfit"] - row["n_copies"] >= written.height
 
 
 def test_the_model_interviews_beside_its_teacher_and_random_questions(folder):

@@ -62,7 +62,7 @@ def test_copies_of_the_bank_and_of_each_other_are_dropped():
 
     found = write_questions(write, TEXTS, 2, batch=3)
     assert list(found.texts.values()) == ["I keep my promises.", "I once counted to 1 in the dark sea."]
-    assert (found.n_written, found.n_copies, found.n_requests) == (3, 1, 1)
+    assert (found.n_written, found.n_unfit, found.n_copies, found.n_requests) == (3, 0, 1, 1)
     more = write_questions(write, TEXTS, 9, batch=3, most=4)
     assert more.n_requests == 4 and more.n_written == 12 and len(set(more.texts.values())) == len(more.texts) < 9
     assert "I keep my promises." in asked[-1]  # the model is shown what it wrote
@@ -72,6 +72,9 @@ def test_copies_of_the_bank_and_of_each_other_are_dropped():
         write_questions(lambda _: "", TEXTS, 2, most=1)
     nothing = write_questions(lambda _: "I like the number one.", TEXTS, 2, most=2, least=0)
     assert (nothing.texts, nothing.n_written, nothing.n_copies) == ({}, 2, 2)
+    talk = "The first statement speaks of a polished dialogue.\nI wait. Then I leave.\nI mend what is broken at home."
+    mixed = write_questions(lambda _: talk, TEXTS, 1)
+    assert list(mixed.texts.values()) == ["I mend what is broken at home."] and mixed.n_unfit == 2
 
 
 @pytest.mark.model

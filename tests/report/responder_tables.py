@@ -84,6 +84,11 @@ def responder_tables() -> dict[str, pl.DataFrame]:
         "responder_people": pl.DataFrame(people),
         "responder_synthetic": pl.DataFrame(made).with_columns(people=pl.lit(24), items=pl.lit(8)),
         "responder_novel": pl.DataFrame(asked, infer_schema_length=None).with_columns(
-            targets=pl.lit(4), n=pl.lit(8), n_written=pl.lit(21), n_copies=pl.lit(17), n_requests=pl.lit(8)
+            targets=pl.lit(4),
+            n=pl.lit(8),
+            n_written=pl.lit(21),
+            n_unfit=pl.lit(2),
+            n_copies=pl.lit(17),
+            n_requests=pl.lit(8),
         ),
     }

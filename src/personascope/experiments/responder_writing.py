@@ -121,7 +121,7 @@ def novel_table(
         Table "responder_novel", one row per question: item, text, kind, gain (expected, in bits about `targets`
         held-out items, mean over interviews) with low and high, entropy (of the answer, in bits), realised (bits that
         people's answers took off the surprise; null for new questions) with realised_low and realised_high, targets,
-        n (interviews), n_written, n_copies, n_requests.
+        n (interviews), n_written, n_unfit, n_copies, n_requests.
     """
     part = recipe.novel
     assert part is not None
@@ -148,6 +148,7 @@ def novel_table(
         targets=pl.lit(len(targets)),
         n=pl.lit(part.interviews),
         n_written=pl.lit(written.n_written),
+        n_unfit=pl.lit(written.n_unfit),
         n_copies=pl.lit(written.n_copies),
         n_requests=pl.lit(written.n_requests),
     )

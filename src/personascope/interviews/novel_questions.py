@@ -1,5 +1,7 @@
 """Questions that no questionnaire holds: a language model writes them, copies are dropped, their worth is estimated.
 
+What cannot be an item is dropped too, by the checks that the audit of item banks makes of one item's form.
+
 Nobody has answered a new question, so what its answer would tell is estimated by a model that reads words: how much it
 expects of the answers to target items after each answer that it expects to the new one (`LanguageModel.information`).
 """
@@ -15,6 +17,9 @@ from jaxtyping import Integer
 
 from personascope.errors import DataError
 from personascope.instruments.audit.duplicates import find_duplicates
+from personascope.instruments.audit.findings import worst
+from personascope.instruments.audit.form import check_form
+from personascope.instruments.items import Item
 from personascope.instruments.option_codes import MISSING
 from personascope.instruments.upscale_prompts import parse_candidates
 from personascope.interviews.language_model import LanguageModel, TranscriptBelief
@@ -32,13 +37,16 @@ class NovelQuestions:
 
     Args:
         texts: id ("new-1", ...) -> statement.
-        n_written: statements that were written in all, copies included.
-        n_copies: of these, those that say what the bank or another one says.
+        n_written: lines that were written in all, as statements.
+        n_unfit: of these, those whose form speaks against them (`instruments.audit.form`): not about oneself, no
+            sentence, too short or too long.
+        n_copies: of the others, those that say what the bank or another one says.
         n_requests: how often the model was asked.
     """
 
     texts: dict[str, str]
     n_written: int
+    n_unfit: int
     n_copies: int
     n_requests: int
 
@@ -70,24 +78,30 @@ def write_questions(
         DataError: fewer than `least` usable ones were written.
     """
     rng, texts, known = np.random.default_rng(seed), list[str](), list(bank.values())
-    limit, written, asked = (most if most is not None else -(-4 * n // batch)), 0, 0
+    limit, written, unfit, asked = (most if most is not None else -(-4 * n // batch)), 0, 0, 0
     while len(texts) < n and asked < limit:
         shown = [known[at] for at in rng.permutation(len(known))[:_SHOWN]] + texts[-_SHOWN:]
         answer = write(_REQUEST.format(examples="\n".join(f"- {text}" for text in shown), batch=batch))
         candidates, asked = parse_candidates(answer)[:batch], asked + 1
-        written += len(candidates)
-        texts = _without_copies(known, texts, candidates)
+        fit = [text for text in candidates if _is_fit(text)]
+        written, unfit = written + len(candidates), unfit + len(candidates) - len(fit)
+        texts = _without_copies(known, texts, fit)
     if len(texts) < least:
         raise DataError(
             f"{len(texts) or 'No'} new question{'s were' if len(texts) > 1 else ' was'} written in {asked} requests.",
-            f"Of {written} statements all others say what the bank says."
+            f"Of {written} lines {unfit} are no statements about oneself, and the others say what the bank says."
             if written
             else "The answers hold no statements.",
             "Ask a larger model, or raise its temperature.",
         )
     return NovelQuestions(
-        {f"new-{i + 1}": text for i, text in enumerate(texts[:n])}, written, written - len(texts), asked
+        {f"new-{i + 1}": text for i, text in enumerate(texts[:n])}, written, unfit, written - unfit - len(texts), asked
     )
+
+
+def _is_fit(text: str) -> bool:
+    """Whether the form of a statement is that of an item."""
+    return worst(check_form(Item(id="new", facet="no_facet", key=1, text=text))) == "keep"
 
 
 def _without_copies(known: Sequence[str], texts: Sequence[str], candidates: Sequence[str]) -> list[str]:

@@ -130,8 +130,11 @@ def novel(frame: pl.DataFrame) -> list[str]:
         return ["What questions are worth was not measured."]
     first = frame.row(0, named=True)
     new = frame.filter(pl.col("realised").is_null() & (pl.col("kind") == _WRITTEN)).drop_nulls("gain")
-    asked, wrote, copies = (first[f"n_{name}"] for name in ("requests", "written", "copies"))
-    texts = [f"Asked {asked} times, the model wrote {wrote} statements, {copies} of them near copies."]
+    asked, wrote, unfit, copies = (first[f"n_{name}"] for name in ("requests", "written", "unfit", "copies"))
+    texts = [
+        f"Asked {asked} times, the model wrote {wrote} lines: {unfit} are no statements that somebody could rate of "
+        f"themselves, {copies} are near copies."
+    ]
     if new.height:
         best = new.sort("gain", descending=True).row(0, named=True)
         gain = estimate(best["gain"], best["low"], best["high"])

@@ -9,6 +9,6 @@ COLUMNS = {
     "responder_probes": "target state layer value low high n shuffled_high text_baseline encoder_baseline "
     "over_text_low",
     "responder_synthetic": "source people items mean sd correlation eigenvalues spread copies",
-    "responder_novel": "item text kind gain low high entropy realised targets n n_written n_copies n_requests",
+    "responder_novel": "item text kind gain low high entropy realised targets n n_written n_unfit n_copies n_requests",
     "responder_people": "reader people log2_p low high rank top_1 n",
 }
