@@ -55,7 +55,7 @@ def estimate_ideal_self(recipe: IdealSelfRecipe) -> list[PlanLine]:
         cells = {part.layer: 3 * part.random_directions + 11}
         lines.append(sweep_line("steering, test items", engine, rows, part.where, cells, rate))
         rows = measured_rows(engine, asked, items.validation)
-        grid = {part.layer: 4 * (len(part.coefficients) + 1)}
+        grid = {part.layer: 8 * len(part.coefficients)}
         lines.append(sweep_line("steering, validation items", engine, rows, part.where, grid, rate))
     return lines
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -122,38 +123,42 @@ def plain_slope(items: pl.DataFrame, key: int | None = None) -> float:
     return float(x @ y / (x @ x))
 
 
-def matched(data: Comparison, direction: Direction, base: pl.DataFrame, target: float) -> Match:
-    """The strength at which a direction moves the validation items as far as training did.
+def matched(data: Comparison, ways: Mapping[str, Direction], base: pl.DataFrame, target: float) -> dict[str, Match]:
+    """The strength at which each direction moves the validation items as far as training did.
 
-    Of both signs the one goes there that does so, or does so more, at the smallest strength.
+    Of both signs the one is followed that moves further toward the target on the grid, which is asked of all directions
+    in one sweep: an unsteered pass costs more than a few cells.
 
     Args:
         data: see `Comparison`.
-        direction: with strength 1.
+        ways: directions with strength 1.
         base: `paired` of the validation items; only before and ideal are read.
         target: `plain_slope` of the tuned model on them. The error of the gap is the same on both sides.
     """
-    part = data.part
-    known: dict[float, float] = {}
+    coefficients = data.part.coefficients
+    known: dict[tuple[str, float], float] = {}
 
-    def ask(strengths: Sequence[float]) -> None:
-        cells = [(push(data, strength * direction),) for strength in strengths]
+    def ask(pushes: Sequence[tuple[str, float]]) -> None:
+        cells = [(push(data, strength * ways[name]),) for name, strength in pushes]
         swept = data.steered(OWN, data.items.validation, cells)
-        for number, strength in enumerate(strengths):
+        for number, one in enumerate(pushes):
             moved = base.drop("after").join(swept.column(number, "after"), on="item", maintain_order="left")
-            known[strength] = plain_slope(moved)
+            known[one] = plain_slope(moved)
 
-    def response(strength: float) -> float:
-        if strength not in known:
-            ask([strength])
-        return known[strength]
+    def response(name: str, strength: float) -> float:
+        if (name, strength) not in known:
+            ask([(name, strength)])
+        return known[name, strength]
 
-    least, *more = sorted(part.coefficients)
-    ask([sign * least for sign in _SIGNS])
+    ask([(name, sign * coefficient) for name in ways for sign in _SIGNS for coefficient in coefficients])
     goal = np.sign(target) or 1.0
-    sign = max(_SIGNS, key=lambda one: goal * known[one * least])
-    ask([sign * coefficient for coefficient in more])
-    return matched_coefficient(response, target, [sign * coefficient for coefficient in part.coefficients])
+    found = {}
+    for name in ways:
+        data.progress(f"match {name}", 0, 1)
+        sign = max(_SIGNS, key=lambda one: max(goal * known[name, one * coefficient] for coefficient in coefficients))
+        found[name] = matched_coefficient(partial(response, name), target, [sign * one for one in coefficients])
+        data.progress(f"match {name}", 1, 1)
+    return found
 
 
 def push(data: Comparison, direction: Direction) -> Intervention:

@@ -64,21 +64,23 @@ def comparison_tables(
     target = plain_slope(validation)
     rows = [{"kind": TUNED, "way": data.recipe.runs[0].name, **outcome(tuned, tuned, data), **about_tuned}]
     moved = [_moves(tuned, TUNED, data.recipe.runs[0].name)]
-    responses = []
-    for name, direction in ways.items():
-        data.progress(f"compare with {name}", 0, 1)
-        match = matched(data, direction, validation, target)
-        data.progress(f"compare with {name}", 1, 1)
-        responses.append(match.frame().select(pl.lit(name).alias("way"), pl.all()))
-        strength = match.coefficient if match.coefficient is not None else match.peak
-        row = {"kind": STEERED, "way": name, "strength": strength, "is_matched": match.coefficient is not None}
+    matches = matched(data, ways, validation, target)
+    responses = [match.frame().select(pl.lit(name).alias("way"), pl.all()) for name, match in matches.items()]
+    strengths = {
+        name: match.peak if match.coefficient is None else match.coefficient for name, match in matches.items()
+    }
+    moving = [
+        name for name, strength in strengths.items() if strength
+    ]  # others go away from the target at any strength
+    steered = read(data, [(push(data, strengths[name] * ways[name]),) for name in moving], tuned, with_ideal=True)
+    for name, match in matches.items():
+        row = {"kind": STEERED, "way": name, "strength": strengths[name], "is_matched": match.coefficient is not None}
         row |= {"why_none": match.why_none, "target": target, "response": match.response}
-        if strength == 0:  # no strength of either sign moves it toward the target
-            rows.append(row)
-            continue
-        (found,) = read(data, [(push(data, strength * direction),)], tuned, with_ideal=True)
-        rows.append(row | found[1])
-        moved.append(_moves(found[0], STEERED, name))
+        if name in moving:
+            found = steered[moving.index(name)]
+            row |= found[1]
+            moved.append(_moves(found[0], STEERED, name))
+        rows.append(row)
     for kind, way, strength, found in causes(data, ways[SHIFT], features, shift, adapter, tuned):
         rows.append({"kind": kind, "way": way, "strength": strength, **found[1]})
         moved.append(_moves(found[0], kind, way))
@@ -95,6 +97,8 @@ def comparison_tables(
 
 def read(data: Comparison, cells: Sequence[Cell], tuned: pl.DataFrame, *, with_ideal: bool) -> list[Found]:
     """Test items under each cell, with damage to neutral text where nothing else is in the model."""
+    if not cells:
+        return []
     own = data.steered(OWN, data.items.test, cells)
     ideal = data.steered(IDEAL, data.items.test, cells) if with_ideal else None
     damage = (
