@@ -63,7 +63,7 @@ def test_the_page_has_title_facts_and_a_contents_bar(page):
     assert all(name in text and value in text for name, value in FACTS.items())
     links = {attrs["href"].removeprefix("#") for attrs in outline.named("a")}
     assert links == {attrs["id"] for attrs in outline.named("section")}
-    assert len(links) == 47
+    assert len(links) == 48
 
 
 def test_plotly_is_inlined_once_and_nothing_points_outside(page):
@@ -88,7 +88,7 @@ def test_all_ids_are_unique_and_each_figure_has_its_data(page):
     assert len(ids) == len(set(ids))
     drawn = [attrs["id"] for attrs in outline.named("div") if attrs.get("class") == "plotly-graph-div"]
     assert drawn == [attrs["data-for"] for attrs, _ in outline.scripts if "data-for" in attrs]
-    assert len(drawn) == 117
+    assert len(drawn) == 119
 
 
 def test_tables_name_their_rows_and_columns_and_examples_mark_what_is_taught(page):

@@ -109,7 +109,7 @@ def assert_shown_is_chosen(visit, section):
 
 def test_every_figure_is_drawn(visit):
     figures = visit.figures()
-    assert len(figures) == 117
+    assert len(figures) == 119
     for graph in visit.tab.query_selector_all(".plotly-graph-div"):
         marks = graph.query_selector_all(".main-svg .trace, .main-svg .hm")
         assert marks, graph.get_attribute("id")
