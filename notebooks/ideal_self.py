@@ -30,7 +30,6 @@ from personascope import collect, load_model
 from personascope.experiments.ideal_directions import persona_rows
 from personascope.experiments.questionnaires import (
     answer_table,
-    item_prompt,
     load_questionnaire,
     questionnaire_plan,
     rating_template,

@@ -75,7 +75,8 @@ def test_what_predicts_a_taught_token_is_never_shared():
 
 
 def test_a_model_that_sees_another_text_packed_is_trained_apart_and_says_so(monkeypatch):
-    first, second, refused = (HookEngine(tiny_model("llama"), tiny_tokenizer(), name="tiny") for _ in range(3))
+    engines = (HookEngine(tiny_model("llama"), tiny_tokenizer(), name="tiny") for _ in range(4))
+    first, second, third, refused = engines
     rows, _ = mixture()
     examples = [Example(str(n), Prompt(tuple(row[:-2]), "", {}), "x", tuple(row)) for n, row in enumerate(rows[:3])]
     lonely = [Example("a", Prompt((5, 6), "", {}), "x", (5, 6, 7, 8))]
@@ -93,3 +94,8 @@ def test_a_model_that_sees_another_text_packed_is_trained_apart_and_says_so(monk
         assert not may_share(second, examples)
     refused.reuse_off = "refused"
     assert not may_share(refused, examples)
+    # too many to be packed in one, two of them are not: they would be packed in training, so they are tried
+    assert len(pack(rows[:3], [[len(row) - 2] for row in rows[:3]]).ids) > 32
+    monkeypatch.setattr("personascope.tuning.loss.LONGEST", 32)
+    with pytest.warns(UserWarning, match="switched off in training .losses differ"):
+        assert not may_share(third, examples)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import Trainer, TrainerState
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -35,6 +36,20 @@ def accuracy(engine, examples) -> float:
     chosen = engine.run([example.prompt for example in examples], options=options).option_logprobs.argmax(dim=1)
     hits = [str(int(at) + 1) == example.answer for at, example in zip(chosen, examples, strict=True)]
     return sum(hits) / len(hits)
+
+
+def mistaught(examples):
+    """The same questions, each with the answer to the one before."""
+    return [
+        replace(one, answer=other.answer, ids=(*one.ids[:-2], *other.ids[-2:]))
+        for one, other in zip(examples, [*examples[1:], examples[0]], strict=True)
+    ]
+
+
+def assert_same(trained, other):
+    assert trained.history.equals(other.history)
+    ends = [load_file(one.folder / ADAPTER_FILE) for one in (trained, other)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
 
 
 def test_sixteen_answers_are_learned_and_the_model_is_given_back(engine, examples, reworded, tmp_path):
@@ -63,8 +78,7 @@ def test_sixteen_answers_are_learned_and_the_model_is_given_back(engine, example
 
 
 def test_the_epoch_with_the_lowest_validation_loss_is_what_stays(engine, examples, reworded, tmp_path):
-    wrong = [replace(one, answer=other.answer, ids=(*one.ids[:-2], *other.ids[-2:]))
-             for one, other in zip(reworded, [*reworded[1:], reworded[0]], strict=True)]  # fmt: skip
+    wrong = mistaught(reworded)
     stopped = train_adapter(engine, examples, wrong, tmp_path / "a", replace(FAST, patience=2, epochs=12))
     losses = stopped.history["validation_loss"].to_list()
     assert len(losses) < 13 and losses[-1] > min(losses) and losses[-2] > min(losses), "early stopping"
@@ -77,11 +91,7 @@ def test_where_no_epoch_is_better_than_none_the_best_of_them_stays_and_it_says_s
     known = train_adapter(engine, examples, rated(engine.tokenizer, REWORDED), tmp_path / "a", FAST).folder
     model = peft.PeftModel.from_pretrained(engine.model, str(known)).merge_and_unload()
     engine.model = model
-    turned = [*examples[1:], examples[0]]
-    wrong = [
-        replace(one, answer=other.answer, ids=(*one.ids[:-2], *other.ids[-2:]))
-        for one, other in zip(examples, turned, strict=True)
-    ]
+    wrong = mistaught(examples)
     spoiled = train_adapter(engine, wrong, rated(engine.tokenizer, REWORDED), tmp_path / "b", replace(FAST, epochs=3))
     losses = spoiled.history["validation_loss"].to_list()
     assert not spoiled.has_learned and spoiled.best_epoch == losses.index(min(losses[1:])) > 0
@@ -104,15 +114,55 @@ def test_interrupted_anywhere_it_ends_as_if_it_had_not_been(engine, examples, re
             train_adapter(engine, examples, reworded, folder, few, progress=stop)
         assert weights_hash(engine.model) == before and not (folder / ADAPTER_FILE).exists()
         resumed = train_adapter(engine, examples, reworded, folder, few)
-        assert resumed.history.equals(whole.history)
-        ends = [load_file(one.folder / ADAPTER_FILE) for one in (whole, resumed)]
-        assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+        assert_same(resumed, whole)
     again = train_adapter(engine, examples, reworded, tmp_path / "whole", few, progress=lambda *_: pytest.fail("again"))
     assert again.history.equals(whole.history)
+    weights = tmp_path / "whole" / ADAPTER_FILE
+    damaged = bytearray(weights.read_bytes())
+    damaged[-1] ^= 1
+    weights.write_bytes(damaged)
+    assert_same(train_adapter(engine, examples, reworded, tmp_path / "whole", few), resumed)
     with pytest.raises(DataError, match="trained otherwise: settings differ"):
         train_adapter(engine, examples, reworded, tmp_path / "whole", FAST)
     with pytest.raises(DataError, match="trained otherwise: train differ"):
         train_adapter(engine, examples[:8], reworded, tmp_path / "whole", few)
+
+
+@pytest.mark.parametrize("left", [None, "", '{"best_global_step": 2,'])
+def test_killed_while_a_checkpoint_is_written_it_goes_on_from_the_one_before(
+    engine, examples, reworded, tmp_path, monkeypatch, left
+):
+    few = replace(FAST, epochs=3)
+    whole = train_adapter(engine, examples, reworded, tmp_path / "whole", few)
+    save = TrainerState.save_to_json
+
+    def torn(self, path):
+        if round(self.epoch) < 2:
+            return save(self, path)
+        if left is not None:
+            Path(path).write_text(left)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(TrainerState, "save_to_json", torn)
+        train_adapter(engine, examples, reworded, tmp_path / "torn", few)
+    assert len(list((tmp_path / "torn" / "checkpoints").glob("checkpoint-*"))) == 2
+    assert_same(train_adapter(engine, examples, reworded, tmp_path / "torn", few), whole)
+
+
+def test_moved_before_the_best_epoch_was_loaded_it_still_is(engine, examples, reworded, tmp_path, monkeypatch):
+    wrong, some = mistaught(reworded), replace(FAST, epochs=8)
+    whole = train_adapter(engine, examples, wrong, tmp_path / "whole", some)
+    assert whole.best_epoch < 8, "the last one would be in the model anyway"
+
+    def stop(self):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "_load_best_model", stop)
+        train_adapter(engine, examples, wrong, tmp_path / "here", some)
+    (tmp_path / "here").rename(tmp_path / "there")
+    assert_same(train_adapter(engine, examples, wrong, tmp_path / "there", some), whole)
 
 
 def test_what_cannot_be_trained_is_refused(engine, examples, reworded, tmp_path, monkeypatch):

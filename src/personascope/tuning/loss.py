@@ -57,6 +57,8 @@ def may_share(engine: HookEngine, examples: Sequence[Example]) -> bool:
     if engine in _ALLOWED:
         return _ALLOWED[engine]
     few = sorted(examples, key=lambda example: example.ids)[:_TRIED]  # neighbours share most
+    while len(few) > 2 and sum(len(example.ids) for example in few) > LONGEST:  # batches of fewer would be packed
+        few.pop()
     longest = max(len(example.ids) for example in few)
     rows = [(example, longest - len(example.ids)) for example in few]
     batch = {

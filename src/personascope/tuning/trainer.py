@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from personascope.errors import FileFormatError
+from personascope.files import read_json
 from personascope.models.embedded import quiet_transformers
 from personascope.models.engine import HookEngine
 from personascope.tuning.examples import Example
@@ -45,6 +48,10 @@ def train_epochs(
     from trl.trainer.sft_trainer import SFTTrainer
 
     class Report(transformers.TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+            if state.best_global_step:  # its path is forgotten when the folder was moved, and the last epoch would stay
+                state.best_model_checkpoint = str(checkpoints / f"checkpoint-{state.best_global_step}")
+
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002  (the library's)
             if progress is not None:
                 progress(state.global_step, state.max_steps)
@@ -56,6 +63,7 @@ def train_epochs(
             loss = answer_loss(engine, inputs, num_items_in_batch, shares=shares)
             return (loss, {"loss": loss}) if return_outputs else loss
 
+    _drop_unfinished(checkpoints)
     shares = may_share(engine, train)
     rows = [[{"input_ids": list(e.ids), "labels": list(e.labels)} for e in part] for part in (train, validation)]
     learned, chosen_by = (datasets.Dataset.from_list(part) for part in rows)
@@ -72,6 +80,15 @@ def train_epochs(
         untrained = float(trainer.evaluate()["eval_loss"])
         trainer.train(resume_from_checkpoint=bool(list(checkpoints.glob("checkpoint-*"))))
     return _history(untrained, trainer.state.log_history)
+
+
+def _drop_unfinished(checkpoints: Path) -> None:
+    """Delete what a kill left half-written: the state is the last file of a checkpoint that the library writes."""
+    for folder in checkpoints.glob("checkpoint-*"):
+        try:
+            read_json(folder / "trainer_state.json")
+        except (OSError, FileFormatError):
+            shutil.rmtree(folder)
 
 
 def _arguments(engine: HookEngine, checkpoints: Path, settings: TrainSettings) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from personascope.errors import DataError
-from personascope.files import read_json, write_json
+from personascope.files import read_json, sha256_file, write_json
 from personascope.models.engine import HookEngine
 from personascope.tuning.examples import Example, examples_hash, require_teachable
 from personascope.tuning.lora import fresh_lora, require_no_effect
@@ -68,7 +68,8 @@ def train_adapter(
     """Train a LoRA adapter, keep the epoch with the lowest validation loss, and leave the engine's model as it was.
 
     The loss falls on the answers alone, and only there are logits computed. Interrupted, it goes on at the last
-    finished epoch when called again with the same arguments; finished, it is read from the folder.
+    finished epoch when called again with the same arguments; finished, it is read from the folder, or trained again
+    when its weights were damaged there.
 
     Args:
         engine: the model, without an adapter.
@@ -116,6 +117,7 @@ def train_adapter(
         "n_train": len(train),
         "n_validation": len(validation),
         "n_taught": sum(len(example.taught) for example in train),
+        "sha256": sha256_file(folder / ADAPTER_FILE),
     }
     write_json(folder / _RECORD, record)
     shutil.rmtree(folder / _CHECKPOINTS, ignore_errors=True)
@@ -135,7 +137,10 @@ def _require_steps(n: int, settings: TrainSettings) -> None:
 
 
 def _known(folder: Path, plan: dict[str, Any]) -> Trained | None:
-    """A finished training in the folder; None when there is none. A begun one is left to the trainer to continue."""
+    """A finished training in the folder; None when there is none, or its weights are not those that were written.
+
+    A begun one is left to the trainer to continue.
+    """
     for name in (_RECORD, "plan.json"):
         if not (folder / name).is_file():
             continue
@@ -148,7 +153,8 @@ def _known(folder: Path, plan: dict[str, Any]) -> Trained | None:
                 "An adapter is of one model, one set of examples and one way of training.",
                 "Choose another folder, or delete this one.",
             )
-        if name == _RECORD and (folder / ADAPTER_FILE).is_file():
+        adapter = folder / ADAPTER_FILE
+        if name == _RECORD and adapter.is_file() and sha256_file(adapter) == found.get("sha256"):
             return _read(folder, found)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "plan.json", plan)
