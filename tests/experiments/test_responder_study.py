@@ -212,8 +212,19 @@ def test_a_plan_and_a_preview_come_before_anything_runs(small_recipe):
         "states-trained",
         "people-trained",
         "steering",
+        "synthetic people",
+        "questions, at most",
+        "their worth",
+        "train interviewer",
+        "interviews",
     ]
     assert all(line.rows and line.minutes > 0 for line in lines.values())
+    assert lines["synthetic people"].rows == recipe.synthetic.people * recipe.synthetic.items
+    part, n = recipe.novel, recipe.novel.questions
+    unseen, targets = len(load_material(recipe).unseen[:n]), part.targets
+    each = (n + unseen) * (1 + recipe.people.options * targets) + targets * (1 + unseen)
+    assert lines["their worth"].rows == part.interviews * each
+    assert all(lines[name].computed_tokens < lines[name].tokens for name in ("their worth", "interviews"))
     shown = preview(recipe, rows=1)
     assert [part.title.partition(":")[0] for part in shown][:4] == [
         "answers-untrained",

@@ -54,7 +54,7 @@ def refused(llama) -> Callable[..., ModelError]:
 
 def test_without_peft_it_says_what_to_install(refused, folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    assert refused(folder, "Adapters need the package peft").fix == "pip install 'personascope[tune]'"
+    assert refused(folder, "Adapters need the package peft").fix == "pip install peft"
 
 
 @pytest.mark.parametrize("source", ["nowhere", "no/where/at/all", "/nowhere"])

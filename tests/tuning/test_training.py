@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,10 @@ from taught import REWORDED, rated
 
 from personascope.direction import Direction
 from personascope.errors import DataError, ModelError
+from personascope.experiments.ideal_self import load_ideal_self
+from personascope.experiments.recipe_responder import ResponderRecipe
+from personascope.experiments.recipe_tuning import IdealSelfRecipe
+from personascope.experiments.responder_study import load_responder
 from personascope.models.hashes import weights_hash
 from personascope.prompts.labels import resolve_options
 from personascope.steering.steer import steer
@@ -214,3 +219,14 @@ def loss_of(engine, examples) -> float:
             total -= float(torch.log_softmax(logits[at - 1].double(), -1)[example.ids[at]])
             n += 1
     return total / n
+
+
+def test_without_the_libraries_it_says_so_before_anything_is_asked(engine, examples, reworded, tmp_path, monkeypatch):
+    found = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *a: None if name == "datasets" else found(name, *a))
+    with pytest.raises(ModelError, match="Training needs datasets, which is not installed here"):
+        train_adapter(engine, examples, reworded, tmp_path / "a", FAST)
+    for load, recipe in ((load_ideal_self, IdealSelfRecipe), (load_responder, ResponderRecipe)):
+        with pytest.raises(ModelError, match=r"pip install 'personascope\[tune\]'"):
+            load(recipe(name="any"))
+    assert not (tmp_path / "a").exists()

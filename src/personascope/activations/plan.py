@@ -127,16 +127,14 @@ class Plan:
 
     def summary(self, d_model: int, bytes_per_value: int) -> PlanSummary:
         """Count rows, tokens, bytes on disk and shards without running anything."""
-        ordered = [self.rows[index].prompt.ids for shard in self._shards for index in shard]
-        shared = sum(_common_prefix(before, after) for before, after in pairwise(ordered))
-        tokens = sum(len(ids) for ids in ordered)
+        texts = [row.prompt.ids for row in self.rows]
         residuals = len(self.layers) * len(self.positions) * d_model * bytes_per_value
         numbers = 4 * (self._n_options + 1) + 8 * (1 + len(self.positions)) + 1
         cards = sum(len(canonical_json(_card(row)).encode("utf-8")) + 1 for row in self.rows) + len(self._shards)
         return PlanSummary(
             rows=len(self.rows),
-            tokens=tokens,
-            unique_tokens=tokens - shared,
+            tokens=sum(map(len, texts)),
+            unique_tokens=unique_tokens(texts),
             bytes=len(self.rows) * (residuals + numbers) + cards,
             shards=len(self._shards),
         )
@@ -184,6 +182,12 @@ class Plan:
 
 def _card(row: Row) -> dict[str, object]:
     return {"id": row.id, "meta": dict(row.meta)}
+
+
+def unique_tokens(texts: Sequence[tuple[int, ...]]) -> int:
+    """Edges of the tree of all texts: the tokens that are computed when every shared beginning is computed once."""
+    shared = sum(_common_prefix(before, after) for before, after in pairwise(sorted(texts)))
+    return sum(map(len, texts)) - shared
 
 
 def _common_prefix(left: tuple[int, ...], right: tuple[int, ...]) -> int:

@@ -23,7 +23,7 @@ from personascope.experiments.recipe import (
     TransferRecipe,
 )
 from personascope.experiments.recipe_bases import ChoiceStudy
-from personascope.experiments.recipe_parts import ElicitationPart, WrittenChoicesPart, WrittenPart
+from personascope.experiments.recipe_parts import ElicitationPart
 from personascope.experiments.written_answers import written_parts, written_rows
 from personascope.experiments.written_choices import choice_rows
 from personascope.instruments.personas import pick_personas
@@ -57,21 +57,21 @@ def estimate_hexaco(recipe: HexacoRecipe) -> list[PlanLine]:
         lines += [plan_line(plan, engine, rate) for plan in plans.values()]
         for name, written in written_parts(recipe).items():
             prompts = [row.prompt for row in written_rows(engine, asked, written)]
-            lines.append(_written_line(f"{part.label}, {name}", engine, prompts, written))
+            lines.append(
+                written_line(f"{part.label}, {name}", engine, prompts, written.max_new_tokens, written.samples)
+            )
     return lines
 
 
-def _written_line(
-    name: str, engine: HookEngine, prompts: list[Prompt], part: WrittenPart | WrittenChoicesPart
-) -> PlanLine:
+def written_line(name: str, engine: HookEngine, prompts: list[Prompt], longest: int, samples: int = 1) -> PlanLine:
     """Every answer is taken to be as long as it may be; bytes are those of the texts, at 4 for a token."""
-    timed, length = prompts[:TIMED_PROMPTS], min(TIMED_NEW_TOKENS, part.max_new_tokens)
+    timed, length = prompts[:TIMED_PROMPTS], min(TIMED_NEW_TOKENS, longest)
     started = time.monotonic()
     generate(engine, timed, max_new_tokens=length, temperature=0, seed=0)
     seconds = (time.monotonic() - started) / (len(timed) * length)
-    answers = len(prompts) * part.samples
-    tokens = sum(map(len, prompts)) * part.samples
-    written = answers * part.max_new_tokens
+    answers = len(prompts) * samples
+    tokens = sum(map(len, prompts)) * samples
+    written = answers * longest
     return PlanLine(name, answers, tokens + written, tokens + written, 4 * written, written * seconds / 60)
 
 
@@ -93,7 +93,8 @@ def estimate_preferences(recipe: PreferencesRecipe) -> list[PlanLine]:
                 engine, [persona], material.pool.tasks, material.pairs_of(persona.name)[: part.pairs]
             )
         ]
-        lines.append(_written_line("written choices", engine, [row.prompt for row in rows], part))
+        prompts = [row.prompt for row in rows]
+        lines.append(written_line("written choices", engine, prompts, part.max_new_tokens, part.samples))
     return lines
 
 

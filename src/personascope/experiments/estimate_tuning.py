@@ -18,7 +18,7 @@ from personascope.prompts.templates import ORDERS
 from personascope.tuning.examples import Example, make_example
 from personascope.tuning.packing import pack
 
-_BACKWARD = 3
+BACKWARD = 3
 """Passes that a trained token costs: forward, and twice as much back."""
 
 
@@ -67,4 +67,4 @@ def training_line(name: str, examples: Sequence[Example], training: AdapterPart,
     share = len(packed.ids) / sum(len(one.ids) for one in batch)
     tokens = training.epochs * sum(len(one.ids) for one in examples)
     computed = round(tokens * share)
-    return PlanLine(name, training.epochs * len(examples), tokens, computed, 0, _BACKWARD * computed / rate / 60)
+    return PlanLine(name, training.epochs * len(examples), tokens, computed, 0, BACKWARD * computed / rate / 60)

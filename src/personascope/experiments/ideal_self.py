@@ -29,6 +29,7 @@ from personascope.experiments.tuned_runs import TunedRuns
 from personascope.instruments.splits import ItemSplit, split_items
 from personascope.instruments.tasks import load_tasks
 from personascope.models.requests import require_layers
+from personascope.tuning.lora import require_trainer
 
 
 def run_ideal_self(recipe: IdealSelfRecipe, folder: Path, progress: Progress, *, fork: bool = False) -> Path:
@@ -82,7 +83,9 @@ def load_ideal_self(recipe: IdealSelfRecipe) -> tuple[Questionnaire, ItemSplit, 
     Raises:
         DataError: as the loaders; a facet or topic of a run that there is not; a facet or key with too few items for
             every part.
+        ModelError: training is not possible here (`require_trainer`).
     """
+    require_trainer()
     asked = load_questionnaire(recipe.hexaco, recipe.personas, phrasings=1 + recipe.transfer.wordings)
     topics = list(dict.fromkeys(task.topic for task in load_tasks().tasks))
     for one in recipe.runs:

@@ -115,7 +115,7 @@ def train_organism(
         threads: of the processor.
 
     Raises:
-        ModelError: the folder holds an organism, peft is not installed, or the model has no gated units.
+        ModelError: the folder holds an organism, or the model has no gated units.
     """
     if (folder / RECORD).is_file():
         raise ModelError(f"{folder} holds an organism already.", "", "Give a new folder, or delete this one.")

@@ -35,7 +35,7 @@ def write_page(run: RunFolder, recipe: Study, tables: Mapping[str, pl.DataFrame]
     run.write_report(build_page(dict(tables), title=title, facts=facts, methods=_methods(recipe, tables)))
 
 
-def _amounts(parts: Mapping[str, float]) -> str:
+def _amounts(parts: Mapping[str, float] | Mapping[str, int]) -> str:
     """How much each part takes; of many only the largest, with the sum. provenance.json has them all."""
     if len(parts) <= _LISTED + 1:
         return ", ".join(f"{name} {amount:,.0f}" for name, amount in parts.items())

@@ -27,7 +27,7 @@ from personascope.models.engine import HookEngine
 from personascope.tuning.training import train_adapter
 
 ITERATED = "interviewer, iterated"
-_AGAIN = 2
+AGAIN = 2
 """Interviews with each person, of which the better one may be learned from."""
 _ONE_OF = 3
 """Best questions of which one is drawn, so that they differ."""
@@ -94,7 +94,7 @@ class _Iteration:
     def hold(self, number: int) -> tuple[Transcripts, Float[np.ndarray, " interview"], int]:
         """Several interviews with each person, their scores, and that none of them is synthetic."""
         people = self._people(self.material.train, self.part.people)
-        return (*self._interviews(number, people, _AGAIN, Limits(top=_ONE_OF)), 0)
+        return (*self._interviews(number, people, AGAIN, Limits(top=_ONE_OF)), 0)
 
     def judge(self, number: int) -> Float[np.ndarray, " interview"]:
         """Scores of interviews with people whom no round learns from."""

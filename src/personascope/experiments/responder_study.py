@@ -16,9 +16,6 @@ import polars as pl
 
 from personascope.activations.store import ActivationStore
 from personascope.experiments.collecting import Progress, collect_plan, named, store_facts
-from personascope.experiments.estimate import PlanLine, plan_line, tokens_per_second
-from personascope.experiments.estimate_steering import sweep_line
-from personascope.experiments.estimate_tuning import training_line
 from personascope.experiments.pages import write_page
 from personascope.experiments.plans import load_model_part
 from personascope.experiments.recipe_responder import ResponderRecipe
@@ -35,6 +32,7 @@ from personascope.models.adapters import attached
 from personascope.models.engine import HookEngine
 from personascope.models.requests import require_layers
 from personascope.prompts.positions import resolve
+from personascope.tuning.lora import require_trainer
 from personascope.tuning.training import Trained, train_adapter
 
 STATES = (UNTRAINED, TRAINED)
@@ -74,6 +72,7 @@ def load_responder(recipe: ResponderRecipe) -> tuple[Material, HookEngine]:
     Raises:
         PersonascopeError: everything that can be found wrong before the first row.
     """
+    require_trainer()
     material = load_material(recipe)
     if recipe.synthetic is not None:
         synthetic_items(material, recipe.synthetic, recipe.seed)
@@ -148,20 +147,3 @@ def _one_table(name: str, make: Callable[[], pl.DataFrame]) -> dict[str, pl.Data
 def _facts(stores: dict[str, dict[str, ActivationStore]], material: Material) -> dict[str, Any]:
     flat = {store.name: store for own in stores.values() for store in own.values()}
     return store_facts(flat) | {"notes": list(material.train.notes)}
-
-
-def estimate_responder(recipe: ResponderRecipe) -> list[PlanLine]:
-    """Lines of the study; what the model makes up, its own interviews and statistics are not counted."""
-    material, engine = load_responder(recipe)
-    plans = reading_plans(engine, material, recipe, UNTRAINED)
-    rate = tokens_per_second(engine, plans["answers"])
-    lines = [plan_line(plan, engine, rate) for plan in plans.values()]
-    train, _ = lessons(engine, material, recipe)
-    again = [plan_line(plan, engine, rate) for plan in reading_plans(engine, material, recipe, TRAINED).values()]
-    lines += [training_line("train", train, recipe.training, rate), *again]
-    part, probes = recipe.steering, recipe.probes
-    if part is not None and probes is not None:
-        rows = answer_rows(reader(engine, material, recipe), material, part.interviews, (probes.answers,))
-        cells = {part.layer: 2 * (len(material.scales) + part.random_directions)}
-        lines.append(sweep_line("steering", engine, rows, part.where, cells, rate))
-    return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,15 @@ from personascope.interviews.synthetic_people import compare_people, sample_peop
 from personascope.interviews.transcript_probes import model_history
 from personascope.measures.intervals import means_interval
 from personascope.models.adapters import switched
+from personascope.models.backend import Backend
 from personascope.models.engine import HookEngine
 
 PEOPLE, MODEL, GRADED, MARGINALS = "as many people", "language model, trained", "graded response", "item marginals"
 WRITTEN, BANK = "written", "of the bank"
 _SAMPLES = 200
 """Of as many people, which show how far a small sample is from all."""
-_WORDS = 120
-"""Tokens of an answer that lists statements."""
+WORDS = 120
+"""Tokens of an answer that lists statements, at most."""
 
 
 def synthetic_table(engine: HookEngine, material: Material, recipe: ResponderRecipe) -> pl.DataFrame:
@@ -48,10 +49,8 @@ def synthetic_table(engine: HookEngine, material: Material, recipe: ResponderRec
     assert part is not None
     chosen = synthetic_items(material, part, recipe.seed)
     people, known = (one.part(items=list(chosen)) for one in (material.test, material.train))
-    texts = {item: material.texts[item] for item in chosen}
-    reader = LanguageModel(engine, engine.tokenizer, texts, recipe.people.options)
     made = {
-        MODEL: sample_people(reader, part.people, seed=recipe.seed),
+        MODEL: draw_by_model(engine, engine.tokenizer, material, recipe),
         GRADED: sample_people(fit_ordinal(material.learned, recipe.traits), part.people, seed=recipe.seed),
         MARGINALS: sample_people(Marginals(material.learned), part.people, seed=recipe.seed),
     }
@@ -59,6 +58,15 @@ def synthetic_table(engine: HookEngine, material: Material, recipe: ResponderRec
     rows += [{"source": name, **_measures(one.part(items=list(chosen)), people, known)} for name, one in made.items()]
     about = pl.DataFrame(rows, infer_schema_length=None)
     return about.with_columns(people=pl.lit(part.people), items=pl.lit(len(chosen)))
+
+
+def draw_by_model(backend: Backend, tokenizer: Any, material: Material, recipe: ResponderRecipe) -> Responses:
+    """Synthetic people of a model that reads."""
+    part = recipe.synthetic
+    assert part is not None
+    texts = {item: material.texts[item] for item in synthetic_items(material, part, recipe.seed)}
+    reader = LanguageModel(backend, tokenizer, texts, recipe.people.options)
+    return sample_people(reader, part.people, seed=recipe.seed)
 
 
 def synthetic_items(material: Material, part: SyntheticPart, seed: int) -> tuple[str, ...]:
@@ -126,26 +134,19 @@ def novel_table(
     part = recipe.novel
     assert part is not None
     with switched(engine, on=False):
-        written = _written(engine, material, part, recipe.seed)
+        writer = model_writer(engine, max_new_tokens=WORDS, seed=recipe.seed)
+        written = written_by(writer, material, part, recipe.seed)
     bank = material.unseen[: part.questions]
-    targets = material.held_out[: part.targets]
-    texts = material.texts | written.texts
-    model = LanguageModel(engine, engine.tokenizer, texts, recipe.people.options, targets=targets)
-    rows = range(part.interviews)
-    told = tuple(model_history(model, material.transcripts, row, part.answers) for row in rows)
-    belief = TranscriptBelief(model, told)
-    gains = estimated_gains(belief, [*written.texts, *bank])
-    truth = material.test.part(np.arange(part.interviews))
-    came = realised_gains(belief, bank, truth.answers(list(bank)), truth.answers(list(targets)))
+    gains, came = what_they_tell(engine, engine.tokenizer, written.texts, material, recipe)
     found = []
-    for item in (*written.texts, *bank):
+    for item, text in (written.texts | {item: material.texts[item] for item in bank}).items():
         own = gains.filter(item=item)
-        about: dict[str, Any] = {"item": item, "text": texts[item], "kind": BANK if item in bank else WRITTEN}
+        about: dict[str, Any] = {"item": item, "text": text, "kind": BANK if item in bank else WRITTEN}
         about |= _mean(own["gain"].to_numpy(), "gain", "", how) | {"entropy": float(own["entropy"].to_numpy().mean())}
         real = came.filter(pl.col("item") == item, pl.col("gain").is_not_nan())["gain"].to_numpy()
         found.append(about | _mean(real, "realised", "realised_", how))
     return pl.DataFrame(found, infer_schema_length=None).with_columns(
-        targets=pl.lit(len(targets)),
+        targets=pl.lit(len(material.held_out[: part.targets])),
         n=pl.lit(part.interviews),
         n_written=pl.lit(written.n_written),
         n_unfit=pl.lit(written.n_unfit),
@@ -154,9 +155,24 @@ def novel_table(
     )
 
 
-def _written(engine: HookEngine, material: Material, part: NovelPart, seed: int) -> NovelQuestions:
-    """New questions; perhaps none."""
-    write = model_writer(engine, max_new_tokens=_WORDS, seed=seed)
+def what_they_tell(
+    backend: Backend, tokenizer: Any, new: Mapping[str, str], material: Material, recipe: ResponderRecipe
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Of new questions and unseen items: what a model that reads expects of them, and, of these, what they told."""
+    part = recipe.novel
+    assert part is not None
+    bank, targets = material.unseen[: part.questions], material.held_out[: part.targets]
+    model = LanguageModel(backend, tokenizer, {**material.texts, **new}, recipe.people.options, targets=targets)
+    rows = range(part.interviews)
+    told = tuple(model_history(model, material.transcripts, row, part.answers) for row in rows)
+    belief = TranscriptBelief(model, told)
+    truth = material.test.part(np.arange(part.interviews))
+    came = realised_gains(belief, bank, truth.answers(list(bank)), truth.answers(list(targets)))
+    return estimated_gains(belief, [*new, *bank]), came
+
+
+def written_by(write: Callable[[str], str], material: Material, part: NovelPart, seed: int) -> NovelQuestions:
+    """New questions of a writer, which is asked twice for each; perhaps none."""
     return write_questions(write, material.texts, part.questions, most=2 * part.questions, least=0, seed=seed)
 
 

@@ -32,6 +32,7 @@ from personascope.experiments.estimate import (
 )
 from personascope.experiments.estimate_demo import estimate_demo
 from personascope.experiments.estimate_organism import estimate_organism
+from personascope.experiments.estimate_responder import estimate_responder
 from personascope.experiments.estimate_steering import (
     estimate_cross_steering,
     estimate_facet_steering,
@@ -88,7 +89,7 @@ _ESTIMATE: dict[type[Study], Callable[..., list[PlanLine]]] = {
     IdealSelfRecipe: estimate_ideal_self,
     OrganismRecipe: estimate_organism,
     InterviewRecipe: interview_study.estimate_interviews,
-    ResponderRecipe: responder_study.estimate_responder,
+    ResponderRecipe: estimate_responder,
 }
 
 

@@ -19,6 +19,7 @@ from personascope.interviews.respondents import Chosen, Scores
 from personascope.interviews.transcript_training import question_slots, question_template
 from personascope.models.backend import Backend
 from personascope.models.likelihood import likelihoods
+from personascope.prompts.prompt import Prompt
 from personascope.prompts.render import render
 
 
@@ -41,17 +42,17 @@ class Interviewer:
     n_options: int
     per_token: bool = False
 
-    def log_probabilities(self, histories: Sequence[History]) -> Float[np.ndarray, "interview item"]:
-        """Of every statement as the next question, -inf of those that were asked."""
-        items = list(self.texts)
+    def prompts(self, histories: Sequence[History]) -> tuple[list[tuple[int, int]], list[Prompt]]:
+        """Every statement that may come next: interview and column of each, and the text that is scored."""
         rows = [
             (number, column)
             for number, history in enumerate(histories)
-            for column in range(len(items))
+            for column in range(len(self.texts))
             if column not in {item for item, _ in history}
         ]
-        template, answered = question_template(), answer_template(self.n_options, self.tokenizer)
-        prompts = [
+        items, template = list(self.texts), question_template()
+        answered = answer_template(self.n_options, self.tokenizer)
+        return rows, [
             render(
                 self.tokenizer,
                 template,
@@ -60,9 +61,13 @@ class Interviewer:
             )
             for number, column in rows
         ]
+
+    def log_probabilities(self, histories: Sequence[History]) -> Float[np.ndarray, "interview item"]:
+        """Of every statement as the next question, -inf of those that were asked."""
+        rows, prompts = self.prompts(histories)
         scored = likelihoods(self.backend, prompts, [()], score="mean:reply")
         logs = scored.logprob[:, 0] / (scored.n_tokens if self.per_token else 1)
-        found = np.full((len(histories), len(items)), -np.inf)
+        found = np.full((len(histories), len(self.texts)), -np.inf)
         for (number, column), value in zip(rows, logs, strict=True):
             found[number, column] = value
         return found

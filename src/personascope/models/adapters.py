@@ -182,7 +182,7 @@ def _require_peft() -> None:
     try:
         import peft  # noqa: F401
     except ImportError as error:
-        raise ModelError("Adapters need the package peft.", str(error), "pip install 'personascope[tune]'") from error
+        raise ModelError("Adapters need the package peft.", str(error), "pip install peft") from error
 
 
 def _require_bare(engine: HookEngine) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,15 +18,26 @@ from personascope.tuning.examples import Example
 from personascope.tuning.settings import TrainSettings
 
 
+def require_trainer() -> None:
+    """Check that training is possible here; it is asked before a study's first row, not hours later.
+
+    Raises:
+        ModelError: the libraries of the extra `tune` are not installed.
+    """
+    missing = [name for name in ("peft", "trl", "datasets") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModelError(
+            f"Training needs {' and '.join(missing)}, which is not installed here.",
+            "It is done by libraries that nothing else needs.",
+            "Install them: pip install 'personascope[tune]'; in a clone -c constraints.txt -e '.[tune]'.",
+        )
+
+
 @contextlib.contextmanager
 def fresh_lora(engine: HookEngine, settings: TrainSettings) -> Iterator[Any]:
     """The engine's model with a fresh adapter in every linear layer; on leaving, without it and as it was."""
-    try:
-        import peft
-    except ImportError as error:
-        raise ModelError(
-            "Training needs peft and trl.", str(error), "Install them: pip install 'personascope[tune]'."
-        ) from error
+    import peft
+
     model = engine.model
     if engine.interventions:
         raise ModelError("The model is steered.", "Training would learn around the push.", "Leave `steer` first.")

@@ -15,7 +15,7 @@ from personascope.errors import DataError
 from personascope.files import read_json, sha256_file, write_json
 from personascope.models.engine import HookEngine
 from personascope.tuning.examples import Example, examples_hash, require_teachable
-from personascope.tuning.lora import fresh_lora, require_no_effect
+from personascope.tuning.lora import fresh_lora, require_no_effect, require_trainer
 from personascope.tuning.settings import TrainSettings
 from personascope.tuning.trainer import train_epochs
 
@@ -82,10 +82,11 @@ def train_adapter(
     Raises:
         DataError: examples that cannot be taught (`require_teachable`), validation examples among the training ones, so
             few steps that all are warm-up, or a folder that was trained otherwise.
-        ModelError: peft or trl is not installed, the model is steered or already carries an adapter, or a fresh adapter
-            changes its answers.
+        ModelError: a library is missing (`require_trainer`), the model is steered or already carries an adapter, or a
+            fresh adapter changes its answers.
     """
     settings = settings or TrainSettings()
+    require_trainer()
     require_teachable(engine.tokenizer, train, settings.max_length)
     require_teachable(engine.tokenizer, validation, settings.max_length, "validation")
     shared = {example.ids for example in train} & {example.ids for example in validation}
