@@ -50,8 +50,8 @@ def test_people_who_are_made_up_are_said_beside_as_many_people():
 
 def test_new_questions_are_said_with_what_became_of_such_expectations():
     written, best, borne_out = spoken.novel(TABLES["responder_novel"])
-    assert written.startswith("Asked 8 times, the model wrote 21 lines: 2 are no statements that somebody could rate")
-    assert written.endswith("17 are near copies.")
+    assert written.startswith("Asked 8 times, the model wrote 21 lines. Left out because nobody could rate them of")
+    assert written.endswith("themselves: 2; as near copies: 17.")
     assert "“I enjoy fixing old clocks.” is expected to tell most, 0.060 [0.040, 0.090] bits about 4 held-out" in best
     assert borne_out.startswith(
         "Of 2 items that people have answered it expects 0.060 bits on average; their answers took"

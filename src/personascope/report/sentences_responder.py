@@ -132,8 +132,8 @@ def novel(frame: pl.DataFrame) -> list[str]:
     new = frame.filter(pl.col("realised").is_null() & (pl.col("kind") == _WRITTEN)).drop_nulls("gain")
     asked, wrote, unfit, copies = (first[f"n_{name}"] for name in ("requests", "written", "unfit", "copies"))
     texts = [
-        f"Asked {asked} times, the model wrote {wrote} lines: {unfit} are no statements that somebody could rate of "
-        f"themselves, {copies} are near copies."
+        f"Asked {asked} times, the model wrote {wrote} lines. Left out because nobody could rate them of themselves: "
+        f"{unfit}; as near copies: {copies}."
     ]
     if new.height:
         best = new.sort("gain", descending=True).row(0, named=True)
