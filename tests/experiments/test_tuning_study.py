@@ -59,6 +59,10 @@ def test_results_have_every_section_and_finite_numbers(folder: Path) -> None:
             assert all(math.isfinite(number) for number in numbers), (section, record)
     page = (folder / "report.html").read_text()
     assert rewrite_report(folder).read_text() == page
+    seconds = json.loads((folder / "provenance.json").read_text())["seconds"]
+    largest = sorted(seconds.values(), reverse=True)[:6]
+    assert len(seconds) > 7 and f"{sum(seconds.values()):,.0f}: " in page
+    assert f", {len(seconds) - 6} others {sum(seconds.values()) - sum(largest):,.0f}" in page
     assert table(folder, "runs")["run"].to_list() == RUNS
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -167,7 +168,12 @@ def test_moved_before_the_best_epoch_was_loaded_it_still_is(engine, examples, re
         patched.setattr(Trainer, "_load_best_model", stop)
         train_adapter(engine, examples, wrong, tmp_path / "here", some)
     (tmp_path / "here").rename(tmp_path / "there")
+    shutil.copytree(tmp_path / "there", tmp_path / "without")
     assert_same(train_adapter(engine, examples, wrong, tmp_path / "there", some), whole)
+
+    step = whole.history.filter("best")["step"][0]
+    shutil.rmtree(tmp_path / "without" / "checkpoints" / f"checkpoint-{step}")
+    assert_same(train_adapter(engine, examples, wrong, tmp_path / "without", some), whole)
 
 
 def test_what_cannot_be_trained_is_refused(engine, examples, reworded, tmp_path, monkeypatch):

@@ -119,11 +119,11 @@ def _interviews(engine: HookEngine, material: Material, recipe: ResponderRecipe,
                       ((part.people, material.train), (part.interviews, material.validation)))  # fmt: skip
     tested = min(part.interviews, len(material.test.respondents))
     held = 2 * tested + (tested + judges if part.rounds else 0) + part.rounds * (AGAIN * people + judges)
-    share = held / _SAMPLED
+    times = held / _SAMPLED
     taught = people * part.questions * (part.epochs or recipe.training.epochs) * (1 + part.rounds)
     learned = round(taught * tokens / rows)
-    seen = round(computed * share)
+    seen = round(computed * times)
     return [
         PlanLine("train interviewer", taught, learned, learned, 0, BACKWARD * learned / rate / 60),
-        PlanLine("interviews", round(rows * share), round(tokens * share), seen, 0, seen / rate / 60),
+        PlanLine("interviews", round(rows * times), round(tokens * times), seen, 0, seen / rate / 60),
     ]

@@ -106,7 +106,7 @@ def attach(
             land in the model, the adapter changes nothing, or the model without it is not the base any more. The model
             is left as it was.
     """
-    _require_peft()
+    require_peft()
     _require_bare(engine)
     file = read_adapter(source, revision)
     restore = remember(engine.model)
@@ -178,7 +178,8 @@ def switched(engine: HookEngine, *, on: bool = False) -> Iterator[HookEngine]:
         adapter.switch(on=before)
 
 
-def _require_peft() -> None:
+def require_peft() -> None:
+    """Raises ModelError, with what to install, where peft is missing."""
     try:
         import peft  # noqa: F401
     except ImportError as error:

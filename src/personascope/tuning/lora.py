@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from personascope.errors import ModelError
-from personascope.models.adapters import remember
+from personascope.models.adapters import remember, require_peft
 from personascope.models.engine import HookEngine
 from personascope.models.hashes import adapter_state, weights_hash
 from personascope.tuning.examples import Example
@@ -22,12 +22,13 @@ def require_trainer() -> None:
     """Check that training is possible here; it is asked before a study's first row, not hours later.
 
     Raises:
-        ModelError: the libraries of the extra `tune` are not installed.
+        ModelError: peft, or a library of the extra `tune`, is not installed.
     """
-    missing = [name for name in ("peft", "trl", "datasets") if importlib.util.find_spec(name) is None]
+    require_peft()
+    missing = [name for name in ("trl", "datasets") if importlib.util.find_spec(name) is None]
     if missing:
         raise ModelError(
-            f"Training needs {' and '.join(missing)}, which is not installed here.",
+            f"Training needs {' and '.join(missing)}, which {'is' if len(missing) == 1 else 'are'} not installed here.",
             "It is done by libraries that nothing else needs.",
             "Install them: pip install 'personascope[tune]'; in a clone -c constraints.txt -e '.[tune]'.",
         )
@@ -36,6 +37,7 @@ def require_trainer() -> None:
 @contextlib.contextmanager
 def fresh_lora(engine: HookEngine, settings: TrainSettings) -> Iterator[Any]:
     """The engine's model with a fresh adapter in every linear layer; on leaving, without it and as it was."""
+    require_peft()
     import peft
 
     model = engine.model

@@ -83,11 +83,19 @@ def train_epochs(
 
 
 def _drop_unfinished(checkpoints: Path) -> None:
-    """Delete what a kill left half-written: the state is the last file of a checkpoint that the library writes."""
+    """Delete what cannot be gone on from: a checkpoint that a kill left half-written, or whose best epoch is gone.
+
+    The state is the last file of a checkpoint that the library writes. Without the best epoch's weights it would end
+    with those of the last one, and not say so.
+    """
+    best = {}
     for folder in checkpoints.glob("checkpoint-*"):
         try:
-            read_json(folder / "trainer_state.json")
+            best[folder] = read_json(folder / "trainer_state.json")["best_global_step"]
         except (OSError, FileFormatError):
+            shutil.rmtree(folder)
+    for folder, step in best.items():
+        if step and not (checkpoints / f"checkpoint-{step}").is_dir():
             shutil.rmtree(folder)
 
 
